@@ -1,0 +1,215 @@
+"""One supervised process: start it, ask it something real, stop exactly it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .layout import Layout
+
+
+class TestbedError(Exception):
+    """Something the user can mend; the message names the object, the cause and the remedy."""
+
+    __test__ = False  # not a test class, whatever its name
+
+
+class NotReady(Exception):
+    """A service does not answer yet; the message says what it answered instead."""
+
+
+def nothing() -> None:
+    """Do nothing: the default of a service's optional steps."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process of the stack.
+
+    Attributes
+    ----------
+    name : str
+        Unique; names the pid record and the log file.
+    argv, env, cwd
+        The command, its complete environment, and where it starts.
+    healthy : callable
+        Returns when the service gives a real answer; raises :class:`NotReady` (or any exception) while it does not.
+    ports : sequence of int
+        Ports it listens on (checked to be free before it starts).
+    needs : sequence of str
+        Names of the services that must be healthy before this one starts.
+    prepare : callable
+        Idempotent; writes configuration, makes databases. Runs before the process starts.
+    complete : callable
+        Idempotent; runs each time after the service became healthy (such as: create RSEs that are missing).
+    deadline : float
+        Seconds from start to healthy.
+    stop_signal, stop_timeout
+        How it is asked to stop, and how many seconds later it is killed.
+    """
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: Path
+    healthy: Callable[[], None]
+    ports: Sequence[int] = ()
+    needs: Sequence[str] = ()
+    prepare: Callable[[], None] = nothing
+    complete: Callable[[], None] = nothing
+    deadline: float = 60.0
+    stop_signal: int = signal.SIGTERM
+    stop_timeout: float = 10.0
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A pid that cannot be mistaken for a later process with the same number."""
+
+    pid: int
+    start_ticks: int = field(default=0)
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId | None:
+        """The identity of a running process, or None when it is gone (a zombie is gone)."""
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return None
+        fields = stat[stat.rindex(")") + 2 :].split()
+        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+
+    def alive(self) -> bool:
+        """Whether exactly this process still runs."""
+        return self == ProcessId.of(self.pid)
+
+
+def recorded(layout: Layout, name: str) -> ProcessId | None:
+    """The process last started under this name, running or not."""
+    try:
+        record = json.loads((layout.run / f"{name}.pid.json").read_text())
+        return ProcessId(record["pid"], record["start_ticks"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def running(layout: Layout, name: str) -> ProcessId | None:
+    """The process of this service if it runs, else None."""
+    process = recorded(layout, name)
+    return process if process and process.alive() else None
+
+
+def _check_ports_free(service: Service) -> None:
+    for port in service.ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise TestbedError(
+                    f"{service.name}: port {port} is in use ({error.strerror}) by a process that this stack did not start. "
+                    "Stop that process, or choose other ports with --port-base."
+                ) from error
+
+
+def start(layout: Layout, service: Service) -> ProcessId:
+    """Start the service unless it runs already; returns at once, see :func:`wait_healthy`."""
+    if process := running(layout, service.name):
+        return process
+    _check_ports_free(service)
+    service.prepare()
+    log = layout.log / f"{service.name}.log"
+    with open(log, "ab") as output:
+        output.write(f"--- start {time.strftime('%Y-%m-%dT%H:%M:%S')}\n".encode())
+        child = subprocess.Popen(
+            list(service.argv),
+            env=dict(service.env),
+            cwd=service.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    process = ProcessId.of(child.pid) or ProcessId(child.pid)
+    record = layout.run / f"{service.name}.pid.json"
+    temporary = record.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"pid": process.pid, "start_ticks": process.start_ticks, "argv": list(service.argv)}))
+    temporary.replace(record)
+    return process
+
+
+_TELLING = re.compile(r"error|exception|fatal|traceback|refused|denied|cannot|can't|no such|full|failed", re.IGNORECASE)
+
+
+def telling_lines(log: Path, count: int = 12) -> str:
+    """The last lines of a log that look like a cause; without any, its last lines."""
+    with contextlib.suppress(OSError):
+        lines = log.read_text(errors="replace").splitlines()[-400:]
+        last_start = max((i for i, line in enumerate(lines) if line.startswith("--- start ")), default=-1)
+        lines = lines[last_start + 1 :]
+        chosen = [line for line in lines if _TELLING.search(line)][-count:] or lines[-count:]
+        return "\n".join(f"    {line[:300]}" for line in chosen)
+    return "    (no log)"
+
+
+def wait_healthy(layout: Layout, service: Service) -> None:
+    """Wait until the service answers; fail with its log's telling lines when it dies or the deadline passes."""
+    end = time.monotonic() + service.deadline
+    log = layout.log / f"{service.name}.log"
+    pause = 0.05
+    while True:
+        try:
+            service.healthy()
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it answered is the evidence
+            answer = f"{type(error).__name__}: {error}"
+        if not running(layout, service.name):
+            raise TestbedError(f"{service.name} stopped while starting. From {log}:\n{telling_lines(log)}")
+        if time.monotonic() > end:
+            raise TestbedError(
+                f"{service.name} does not answer after {service.deadline:.0f} s ({answer}). From {log}:\n{telling_lines(log)}"
+            )
+        time.sleep(pause)  # between two questions; the condition is the answer
+        pause = min(pause * 1.5, 0.5)
+
+
+def stop(layout: Layout, name: str, stop_signal: int = signal.SIGTERM, timeout: float = 10.0) -> bool:
+    """Stop the recorded process and what it started in its session; True if it ran."""
+    process = running(layout, name)
+    if process:
+        _signal_group(process, stop_signal)
+        end = time.monotonic() + timeout
+        while process.alive() and time.monotonic() < end:
+            time.sleep(0.05)  # until the process is gone or the deadline passes
+    # what it had started may outlive it (a killed parent): the session's id is still ours
+    if known := recorded(layout, name):
+        _kill_session(known)
+    (layout.run / f"{name}.pid.json").unlink(missing_ok=True)
+    return process is not None
+
+
+def _signal_group(process: ProcessId, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)
+
+
+def _kill_session(leader: ProcessId) -> None:
+    """Kill the members of the session that this process leads or led, and only those older records can't confuse."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            stat = (entry / "stat").read_text(errors="replace")
+            fields = stat[stat.rindex(")") + 2 :].split()
+            session, ticks = int(fields[3]), int(fields[19])
+            if session == leader.pid and ticks >= leader.start_ticks and int(entry.name) != os.getpid():
+                os.kill(int(entry.name), signal.SIGKILL)
