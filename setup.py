@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import find_namespace_packages, setup
+from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 
@@ -15,7 +15,7 @@ setup(
     license="BSD-3-Clause",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=find_namespace_packages(include=["CTARucioDIRAC", "CTARucioDIRAC.*"]),
+    packages=find_packages(include=["CTARucioDIRAC", "CTARucioDIRAC.*"]),
     include_package_data=True,
     package_data={"CTARucioDIRAC.testbed": ["native/*.c", "templates/*"], "CTARucioDIRAC": ["py.typed"]},
     install_requires=[
