@@ -1,0 +1,283 @@
+"""A reprocessing campaign: its specification, and the division of its input into chunks. Pure.
+
+A campaign selects raw files, recalls them from tape through a bounded window, and runs its steps in order. One *chunk* is
+the input of one job: the files that must be read together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from .acada import parse_name
+
+#: Campaign and step names become parts of LFNs, so they keep to the characters CTAO's Rucio policy allows.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-_]{0,63}$")]
+Path = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9][/A-Za-z0-9.\-_]*$", max_length=250)]
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+#: What an output's name may use.
+PLACEHOLDERS = frozenset({"campaign", "step", "key", "obs_id"})
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Selection(_Strict):
+    """Which files the campaign processes."""
+
+    path: Path = Field(description="Only files below this directory.")
+    metadata: Mapping[str, Any] = Field(
+        default_factory=dict,
+        description="DIRAC metadata query, as for dirac-dms-find-lfns: key → value or {operator: value}.",
+    )
+
+
+class Window(_Strict):
+    """How much of the buffer the campaign may fill at a time."""
+
+    files: int = Field(default=2000, ge=1, description="Most files on the buffer at a time.")
+    bytes: int = Field(default=10**13, ge=1, description="Most bytes on the buffer at a time.")
+
+
+class Staging(_Strict):
+    """How the input comes back from tape."""
+
+    source: Name = Field(description="RSE of the tape copy; a disk copy elsewhere does not replace the recall.")
+    buffer: Name = Field(description="RSE that jobs read from.")
+    window: Window = Field(default_factory=Window)
+    lifetime: int = Field(
+        default=7 * 86400,
+        ge=600,
+        description="Seconds after which a pin ends by itself if nobody releases or extends it.",
+    )
+
+
+class Software(_Strict):
+    """A software step of the worker: an environment of its own below the site's shared area."""
+
+    name: Name
+    version: Name
+
+
+class Output(_Strict):
+    """What one job writes, and where it goes."""
+
+    path: Path = Field(description="Directory of the outputs.")
+    name: str = Field(description="File name; {campaign}, {step}, {key} (the chunk's), {obs_id} are filled in.")
+    storage: Name = Field(description="Storage element (RSE) of the outputs.")
+    data_level: int = Field(ge=0, le=5, description="0 … 5 for DL0 … DL5.")
+
+    @field_validator("name")
+    @classmethod
+    def _known_placeholders(cls, value: str) -> str:
+        unknown = set(_PLACEHOLDER.findall(value)) - PLACEHOLDERS
+        if unknown:
+            raise ValueError(f"unknown placeholder {{{sorted(unknown)[0]}}}; known: {', '.join(sorted(PLACEHOLDERS))}")
+        if not set(_PLACEHOLDER.findall(value)) & {"key", "obs_id"}:
+            raise ValueError("needs {key} or {obs_id}, or all jobs would write the same file")
+        if not re.fullmatch(r"[A-Za-z0-9.\-_]+", _PLACEHOLDER.sub("x", value)):
+            raise ValueError("has characters that CTAO's Rucio policy does not allow (A-Z a-z 0-9 . - _)")
+        return value
+
+
+class Step(_Strict):
+    """One script run over every chunk."""
+
+    name: Name
+    kind: Literal["dl0", "simtel", "merge"] = Field(
+        description="dl0: one job per chunk number of an observation, all streams together; simtel: one job per file; "
+        "merge: one job per observation, over the outputs of the step before."
+    )
+    software: Software
+    config: str | None = Field(
+        default=None, description="Configuration file of the script, relative to the campaign file."
+    )
+    options: Sequence[str] = Field(default=(), description="More command-line options for the script.")
+    output: Output
+    max_attempts: int = Field(default=5, ge=1, le=50, description="Jobs tried for one chunk before it is set aside.")
+    cpu_time: int = Field(default=86400, ge=60, description="Seconds of CPU time that a job may take.")
+
+
+class Campaign(_Strict):
+    """One campaign file.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        For an unknown key or an ill-typed value; the message names the key.
+    """
+
+    campaign: Name
+    description: str = ""
+    path: Path = Field(
+        default="/ctao/campaigns",
+        description="Where the campaign's own datasets live; the second component is their scope.",
+    )
+    selection: Selection
+    staging: Staging
+    steps: Sequence[Step] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> Campaign:
+        names = [step.name for step in self.steps]
+        if len(set(names)) != len(names):
+            raise ValueError(f"step names must differ: {', '.join(names)}")
+        for number, step in enumerate(self.steps):
+            if (step.kind == "merge") != (number > 0):
+                raise ValueError(
+                    f"step {step.name}: the first step reads raw data (kind dl0 or simtel), each later one has kind merge"
+                )
+        return self
+
+    @property
+    def base(self) -> str:
+        """Container of everything the campaign owns."""
+        return f"{self.path.rstrip('/')}/{self.campaign}"
+
+    @property
+    def selection_name(self) -> str:
+        """Dataset with exactly the files selected at submission."""
+        return f"{self.base}/selection"
+
+    def step_container(self, step: Step) -> str:
+        """Container of a step's chunk datasets."""
+        return f"{self.base}/{step.name}"
+
+    def output_dataset(self, step: Step) -> str:
+        """Dataset that collects a step's outputs."""
+        return f"{self.base}/output/{step.name}"
+
+
+@dataclass(frozen=True)
+class SelectedFile:
+    """One file of the selection, with what the catalogue knows of it."""
+
+    lfn: str
+    size: int
+    obs_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The input of one job.
+
+    Attributes
+    ----------
+    key : str
+        Unique in its step; last part of the chunk dataset's name.
+    obs_id : int
+        Observation (or simulation run) it belongs to.
+    lfns : tuple of str
+        Every file the job reads, sorted.
+    size : int
+        Their bytes.
+    """
+
+    key: str
+    obs_id: int
+    lfns: tuple[str, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class Division:
+    """The result of :func:`divide`: chunks to process, and files set aside, each with its reason."""
+
+    chunks: tuple[Chunk, ...]
+    set_aside: Mapping[str, str]
+
+
+def divide(kind: str, files: Iterable[SelectedFile]) -> Division:
+    """Group the selected files into the inputs of jobs.
+
+    Parameters
+    ----------
+    kind : str
+        A raw step's kind: ``dl0`` (all streams of one chunk number of an observation, with the files that belong to the
+        whole observation, such as its pointing, in each of them) or ``simtel`` (each file alone).
+    files : iterable of SelectedFile
+
+    Returns
+    -------
+    Division
+        Chunks ordered by observation and number. Set aside are names without an OBSID, observations without any event
+        chunk, and chunks that lack a stream which another chunk of the same observation has: processing them would
+        silently lose telescopes.
+    """
+    return _divide_dl0(files) if kind == "dl0" else _divide_single(files)
+
+
+def _divide_single(files: Iterable[SelectedFile]) -> Division:
+    chunks: dict[str, Chunk] = {}
+    aside: dict[str, str] = {}
+    for file in sorted(files, key=lambda f: f.lfn):
+        stem = re.sub(r"(\.simtel)?(\.zst|\.gz)?$", "", file.lfn.rsplit("/", 1)[1])
+        if file.obs_id is None:
+            aside[file.lfn] = "has no obs_id in its metadata"
+        elif stem in chunks:
+            aside[file.lfn] = f"has the same name as {chunks[stem].lfns[0]}: their outputs would have one name"
+        else:
+            chunks[stem] = Chunk(stem, file.obs_id, (file.lfn,), file.size)
+    return Division(tuple(chunks.values()), aside)
+
+
+def _divide_dl0(files: Iterable[SelectedFile]) -> Division:
+    aside: dict[str, str] = {}
+    streams: dict[int, dict[int, dict[str, SelectedFile]]] = defaultdict(lambda: defaultdict(dict))
+    shared: dict[int, list[SelectedFile]] = defaultdict(list)
+    for file in sorted(files, key=lambda f: f.lfn):
+        name = parse_name(file.lfn)
+        if name is None:
+            aside[file.lfn] = "is not named as ACADA names DL0 files: no OBSID in its name"
+        elif name.chunk is None:
+            shared[name.obs_id].append(file)
+        elif name.stream in streams[name.obs_id][name.chunk]:
+            aside[file.lfn] = f"is a second file for stream {name.stream} of OBSID {name.obs_id} chunk {name.chunk}"
+        else:
+            streams[name.obs_id][name.chunk][name.stream] = file
+    chunks = []
+    for obs_id in sorted(streams):
+        expected = set().union(*streams[obs_id].values())
+        for number, present in sorted(streams[obs_id].items()):
+            missing = sorted(expected - set(present))
+            if missing:
+                reason = f"OBSID {obs_id} chunk {number} lacks the stream(s) {', '.join(missing)}"
+                aside.update({file.lfn: reason for file in present.values()})
+                continue
+            members = [*present.values(), *shared[obs_id]]
+            lfns = tuple(sorted(file.lfn for file in members))
+            chunks.append(Chunk(f"obs{obs_id}-chunk{number:03d}", obs_id, lfns, sum(file.size for file in members)))
+    used = {chunk.obs_id for chunk in chunks}
+    for obs_id in set(shared) - used:
+        aside.update({file.lfn: f"OBSID {obs_id} has no complete chunk of events" for file in shared[obs_id]})
+    return Division(tuple(chunks), aside)
+
+
+def owners(chunks: Iterable[Chunk]) -> dict[str, str]:
+    """Say which chunk accounts for each file.
+
+    The Transformation System gives a file to one task only, so a file that several chunks read (an observation's pointing)
+    is accounted for by the first of them.
+
+    Returns
+    -------
+    dict
+        LFN → key of its chunk.
+    """
+    owner: dict[str, str] = {}
+    for chunk in chunks:
+        for lfn in chunk.lfns:
+            owner.setdefault(lfn, chunk.key)
+    return owner
+
+
+def output_lfn(campaign: Campaign, step: Step, chunk_key: str, obs_id: int) -> str:
+    """Name of a chunk's output: the same for every attempt, so that a job that runs twice has one output."""
+    name = step.output.name.format(campaign=campaign.campaign, step=step.name, key=chunk_key, obs_id=obs_id)
+    return f"{step.output.path.rstrip('/')}/{name}"

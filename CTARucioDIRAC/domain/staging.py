@@ -1,0 +1,130 @@
+"""The carousel: which chunks to recall next, keep, extend and release, so that the buffer is never overfilled. Pure.
+
+Everything it needs is read back from Rucio and from the Transformation System at each cycle, so the agent that applies its
+plans can be killed anywhere and started elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .campaign import Chunk, Window
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A rule that recalls a chunk and holds it on the buffer."""
+
+    rule_id: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ChunkState:
+    """What is known of one chunk at the beginning of a cycle.
+
+    Attributes
+    ----------
+    chunk : Chunk
+    pin : Pin or None
+        The rule on the chunk's dataset, if there is one.
+    finished : bool
+        All its files are Processed.
+    given_up : bool
+        It failed for good: no further job is tried. Its pin is left to run out, for whoever looks into it.
+    """
+
+    chunk: Chunk
+    pin: Pin | None = None
+    finished: bool = False
+    given_up: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now; each part is safe to apply alone, and again."""
+
+    release: tuple[Pin, ...] = ()
+    extend: tuple[Pin, ...] = ()
+    pin: tuple[Chunk, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.release or self.extend or self.pin)
+
+
+def plan(
+    chunks: Sequence[ChunkState],
+    window: Window,
+    on_buffer: Mapping[str, int],
+    now: datetime,
+    lifetime: timedelta,
+) -> Plan:
+    """Decide the next step of the recall.
+
+    Parameters
+    ----------
+    chunks : sequence of ChunkState
+        In the order in which they should be recalled.
+    window : Window
+        Most files and bytes that the campaign may have on the buffer.
+    on_buffer : mapping of LFN to bytes
+        The campaign's files that have a replica on the buffer in any state, whether a pin still holds them or the reaper has
+        not removed them yet: space is counted from replicas, not from pins.
+    now : datetime
+        The current time, in the same zone as the pins' ``expires_at``.
+    lifetime : timedelta
+        Lifetime of a pin; one with less than a third of it left is extended while its chunk is unfinished.
+
+    Returns
+    -------
+    Plan
+        Chunks to pin are in order and stop before the first that does not fit: a later, smaller chunk does not overtake,
+        or a large one could wait for ever.
+    """
+    release = tuple(state.pin for state in chunks if state.pin and state.finished)
+    extend = tuple(
+        state.pin
+        for state in chunks
+        if state.pin
+        and not (state.finished or state.given_up)
+        and state.pin.expires_at is not None
+        and state.pin.expires_at - now < lifetime / 3
+    )
+    held = dict(on_buffer)
+    for state in chunks:
+        if state.pin:
+            held.update(_shares(state.chunk, held))
+    files, size = len(held), sum(held.values())
+    wanted: list[Chunk] = []
+    for state in chunks:
+        if state.pin or state.finished or state.given_up:
+            continue
+        added = {lfn: share for lfn, share in _shares(state.chunk, held).items() if lfn not in held}
+        if files + len(added) > window.files or size + sum(added.values()) > window.bytes:
+            break
+        wanted.append(state.chunk)
+        held.update(added)
+        files, size = len(held), sum(held.values())
+    return Plan(release, extend, tuple(wanted))
+
+
+def _shares(chunk: Chunk, held: Mapping[str, int]) -> dict[str, int]:
+    """Bytes to count for each file of a chunk; files whose size is known from the buffer keep it, the rest share the rest."""
+    unknown = [lfn for lfn in chunk.lfns if lfn not in held]
+    rest = chunk.size - sum(held[lfn] for lfn in chunk.lfns if lfn in held)
+    shares = {lfn: held[lfn] for lfn in chunk.lfns if lfn in held}
+    for position, lfn in enumerate(unknown):
+        shares[lfn] = max(rest, 0) // len(unknown) + (max(rest, 0) % len(unknown) if position == 0 else 0)
+    return shares
+
+
+def too_large(chunks: Iterable[Chunk], window: Window) -> tuple[Chunk, ...]:
+    """Chunks that could never be recalled, because one alone exceeds the window."""
+    return tuple(chunk for chunk in chunks if len(chunk.lfns) > window.files or chunk.size > window.bytes)
+
+
+def ready(chunk: Chunk, on_buffer: Collection[str]) -> bool:
+    """Whether a job may start: every file of the chunk is online."""
+    return all(lfn in on_buffer for lfn in chunk.lfns)
