@@ -42,7 +42,7 @@ DIRAC_SERVICES = (
     "WorkloadManagement/WMSAdministrator",
 )
 
-_OFFSETS = {"postgres": 0, "mariadb": 1, "rucio": 2, "transfer": 3}
+_OFFSETS = {"postgres": 0, "mariadb": 1, "rucio": 2, "transfer": 3, "documents": 4}
 _OFFSETS |= {rse: 10 + i for i, rse in enumerate(RSES)}
 _OFFSETS |= {service: 20 + i for i, service in enumerate(DIRAC_SERVICES)}
 #: A stack takes the ports from its base to its base + PORT_SPAN - 1.
@@ -116,7 +116,7 @@ class Layout:
     tape_latency: float = 2.0
 
     def port(self, name: str) -> int:
-        """Port of ``postgres``, ``mariadb``, ``rucio``, ``transfer``, an RSE, or a DIRAC service (``System/Service``)."""
+        """Port of ``postgres``, ``mariadb``, ``rucio``, ``transfer``, ``documents``, an RSE, or a DIRAC service (``System/Service``)."""
         return self.port_base + _OFFSETS[name]
 
     @property
