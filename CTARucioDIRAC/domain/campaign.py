@@ -1,7 +1,8 @@
 """A reprocessing campaign: its specification, and the division of its input into chunks. Pure.
 
-A campaign selects raw files, recalls them from tape through a bounded window, and runs its steps in order. One *chunk* is
-the input of one job: the files that must be read together.
+A campaign selects raw files, recalls them from tape through a bounded window, and runs its steps in order. A *group* is the
+input of one job: the files that must be read together. A *chunk* is what is recalled and pinned at a time: a closed dataset
+that the campaign owns, with one or more whole groups.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Output(_Strict):
     """What one job writes, and where it goes."""
 
     path: Path = Field(description="Directory of the outputs.")
-    name: str = Field(description="File name; {campaign}, {step}, {key} (the chunk's), {obs_id} are filled in.")
+    name: str = Field(description="File name; {campaign}, {step}, {key} (the job's), {obs_id} are filled in.")
     storage: Name = Field(description="Storage element (RSE) of the outputs.")
     data_level: int = Field(ge=0, le=5, description="0 … 5 for DL0 … DL5.")
 
@@ -100,7 +101,7 @@ class Step(_Strict):
     )
     options: Sequence[str] = Field(default=(), description="More command-line options for the script.")
     output: Output
-    max_attempts: int = Field(default=5, ge=1, le=50, description="Jobs tried for one chunk before it is set aside.")
+    max_attempts: int = Field(default=5, ge=1, le=9, description="Jobs tried for one input before it is set aside.")
     cpu_time: int = Field(default=86400, ge=60, description="Seconds of CPU time that a job may take.")
 
 
@@ -164,67 +165,96 @@ class SelectedFile:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class Group:
     """The input of one job.
 
     Attributes
     ----------
     key : str
-        Unique in its step; last part of the chunk dataset's name.
+        Unique in its step; part of the output's name.
     obs_id : int
         Observation (or simulation run) it belongs to.
-    lfns : tuple of str
-        Every file the job reads, sorted.
-    size : int
-        Their bytes.
+    files : tuple of SelectedFile
+        Every file the job reads, sorted by name.
     """
 
     key: str
     obs_id: int
-    lfns: tuple[str, ...]
-    size: int
+    files: tuple[SelectedFile, ...]
+
+    @property
+    def lfns(self) -> tuple[str, ...]:
+        """Names of the files."""
+        return tuple(file.lfn for file in self.files)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What is recalled and pinned at a time.
+
+    Attributes
+    ----------
+    key : str
+        Last part of the dataset's name; the order of the keys is the order of recall.
+    sizes : mapping of LFN to bytes
+    """
+
+    key: str
+    sizes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Division:
-    """The result of :func:`divide`: chunks to process, and files set aside, each with its reason."""
+    """The result of :func:`divide`: groups to process, and files set aside, each with its reason."""
 
-    chunks: tuple[Chunk, ...]
+    groups: tuple[Group, ...]
     set_aside: Mapping[str, str]
 
 
 def divide(kind: str, files: Iterable[SelectedFile]) -> Division:
-    """Group the selected files into the inputs of jobs.
+    """Group files into the inputs of jobs.
 
     Parameters
     ----------
     kind : str
-        A raw step's kind: ``dl0`` (all streams of one chunk number of an observation, with the files that belong to the
-        whole observation, such as its pointing, in each of them) or ``simtel`` (each file alone).
+        A step's kind: ``dl0`` (all streams of one chunk number of an observation, with the files that belong to the whole
+        observation, such as its pointing, in each of them), ``simtel`` (each file alone) or ``merge`` (all files of an
+        observation).
     files : iterable of SelectedFile
 
     Returns
     -------
     Division
-        Chunks ordered by observation and number. Set aside are names without an OBSID, observations without any event
-        chunk, and chunks that lack a stream which another chunk of the same observation has: processing them would
-        silently lose telescopes.
+        Groups ordered by observation and number. Set aside are, for dl0, names without an OBSID, observations without any
+        event file, and groups that lack a stream which another group of the same observation has: processing them would
+        silently lose telescopes; for the other kinds, files without an ``obs_id``.
     """
-    return _divide_dl0(files) if kind == "dl0" else _divide_single(files)
+    return {"dl0": _divide_dl0, "simtel": _divide_single, "merge": _divide_by_observation}[kind](files)
+
+
+def _divide_by_observation(files: Iterable[SelectedFile]) -> Division:
+    members: dict[int, list[SelectedFile]] = defaultdict(list)
+    aside: dict[str, str] = {}
+    for file in sorted(files, key=lambda f: f.lfn):
+        if file.obs_id is None:
+            aside[file.lfn] = "has no obs_id in its metadata"
+        else:
+            members[file.obs_id].append(file)
+    return Division(tuple(Group(f"obs{obs}", obs, tuple(members[obs])) for obs in sorted(members)), aside)
 
 
 def _divide_single(files: Iterable[SelectedFile]) -> Division:
-    chunks: dict[str, Chunk] = {}
+    groups: dict[str, Group] = {}
     aside: dict[str, str] = {}
     for file in sorted(files, key=lambda f: f.lfn):
         stem = re.sub(r"(\.simtel)?(\.zst|\.gz)?$", "", file.lfn.rsplit("/", 1)[1])
         if file.obs_id is None:
             aside[file.lfn] = "has no obs_id in its metadata"
-        elif stem in chunks:
-            aside[file.lfn] = f"has the same name as {chunks[stem].lfns[0]}: their outputs would have one name"
+        elif stem in groups:
+            aside[file.lfn] = f"has the same name as {groups[stem].files[0].lfn}: their outputs would have one name"
         else:
-            chunks[stem] = Chunk(stem, file.obs_id, (file.lfn,), file.size)
-    return Division(tuple(chunks.values()), aside)
+            groups[stem] = Group(stem, file.obs_id, (file,))
+    return Division(tuple(groups.values()), aside)
 
 
 def _divide_dl0(files: Iterable[SelectedFile]) -> Division:
@@ -241,43 +271,69 @@ def _divide_dl0(files: Iterable[SelectedFile]) -> Division:
             aside[file.lfn] = f"is a second file for stream {name.stream} of OBSID {name.obs_id} chunk {name.chunk}"
         else:
             streams[name.obs_id][name.chunk][name.stream] = file
-    chunks = []
+    groups = []
     for obs_id in sorted(streams):
         expected = set().union(*streams[obs_id].values())
         for number, present in sorted(streams[obs_id].items()):
-            missing = sorted(expected - set(present))
-            if missing:
+            if missing := sorted(expected - set(present)):
                 reason = f"OBSID {obs_id} chunk {number} lacks the stream(s) {', '.join(missing)}"
                 aside.update({file.lfn: reason for file in present.values()})
                 continue
-            members = [*present.values(), *shared[obs_id]]
-            lfns = tuple(sorted(file.lfn for file in members))
-            chunks.append(Chunk(f"obs{obs_id}-chunk{number:03d}", obs_id, lfns, sum(file.size for file in members)))
-    used = {chunk.obs_id for chunk in chunks}
+            members = sorted([*present.values(), *shared[obs_id]], key=lambda f: f.lfn)
+            groups.append(Group(f"obs{obs_id}-chunk{number:03d}", obs_id, tuple(members)))
+    used = {group.obs_id for group in groups}
     for obs_id in set(shared) - used:
         aside.update({file.lfn: f"OBSID {obs_id} has no complete chunk of events" for file in shared[obs_id]})
-    return Division(tuple(chunks), aside)
+    return Division(tuple(groups), aside)
 
 
-def owners(chunks: Iterable[Chunk]) -> dict[str, str]:
-    """Say which chunk accounts for each file.
+def pack(groups: Iterable[Group], window: Window) -> tuple[Chunk, ...]:
+    """Put groups together into the chunks that are recalled and pinned at a time.
 
-    The Transformation System gives a file to one task only, so a file that several chunks read (an observation's pointing)
+    Parameters
+    ----------
+    groups : iterable of Group
+        In the order in which they should be recalled.
+    window : Window
+        A chunk takes at most a quarter of it (so that the window rolls), but always one whole group, and never as many
+        files (10,000) as would make Rucio place the rule in the background.
+
+    Returns
+    -------
+    tuple of Chunk
+    """
+    max_files = min(max(window.files // 4, 1), 9_999)
+    max_bytes = max(window.bytes // 4, 1)
+    packed: list[dict[str, int]] = []
+    for group in groups:
+        sizes = {file.lfn: file.size for file in group.files}
+        together = packed[-1] | sizes if packed else {}
+        if packed and len(together) <= max_files and sum(together.values()) <= max_bytes:
+            packed[-1] = together
+        else:
+            packed.append(sizes)
+    return tuple(Chunk(f"chunk{number:05d}", sizes) for number, sizes in enumerate(packed))
+
+
+def owners(groups: Iterable[Group]) -> dict[str, str]:
+    """Say which group accounts for each file.
+
+    The Transformation System gives a file to one task only, so a file that several groups read (an observation's pointing)
     is accounted for by the first of them.
 
     Returns
     -------
     dict
-        LFN → key of its chunk.
+        LFN → key of its group.
     """
     owner: dict[str, str] = {}
-    for chunk in chunks:
-        for lfn in chunk.lfns:
-            owner.setdefault(lfn, chunk.key)
+    for group in groups:
+        for lfn in group.lfns:
+            owner.setdefault(lfn, group.key)
     return owner
 
 
-def output_lfn(campaign: Campaign, step: Step, chunk_key: str, obs_id: int) -> str:
-    """Name of a chunk's output: the same for every attempt, so that a job that runs twice has one output."""
-    name = step.output.name.format(campaign=campaign.campaign, step=step.name, key=chunk_key, obs_id=obs_id)
+def output_lfn(campaign: Campaign, step: Step, group: Group) -> str:
+    """Name of a group's output: the same for every attempt, so that a job that runs twice has one output."""
+    name = step.output.name.format(campaign=campaign.campaign, step=step.name, key=group.key, obs_id=group.obs_id)
     return f"{step.output.path.rstrip('/')}/{name}"

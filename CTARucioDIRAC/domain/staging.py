@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from .campaign import Chunk, Window
+from .campaign import Chunk, Group, Window
 
 
 @dataclass(frozen=True)
@@ -95,36 +95,26 @@ def plan(
     held = dict(on_buffer)
     for state in chunks:
         if state.pin:
-            held.update(_shares(state.chunk, held))
-    files, size = len(held), sum(held.values())
+            held.update(state.chunk.sizes)
     wanted: list[Chunk] = []
     for state in chunks:
         if state.pin or state.finished or state.given_up:
             continue
-        added = {lfn: share for lfn, share in _shares(state.chunk, held).items() if lfn not in held}
-        if files + len(added) > window.files or size + sum(added.values()) > window.bytes:
+        together = {**held, **state.chunk.sizes}
+        if len(together) > window.files or sum(together.values()) > window.bytes:
             break
         wanted.append(state.chunk)
-        held.update(added)
-        files, size = len(held), sum(held.values())
+        held = together
     return Plan(release, extend, tuple(wanted))
-
-
-def _shares(chunk: Chunk, held: Mapping[str, int]) -> dict[str, int]:
-    """Bytes to count for each file of a chunk; files whose size is known from the buffer keep it, the rest share the rest."""
-    unknown = [lfn for lfn in chunk.lfns if lfn not in held]
-    rest = chunk.size - sum(held[lfn] for lfn in chunk.lfns if lfn in held)
-    shares = {lfn: held[lfn] for lfn in chunk.lfns if lfn in held}
-    for position, lfn in enumerate(unknown):
-        shares[lfn] = max(rest, 0) // len(unknown) + (max(rest, 0) % len(unknown) if position == 0 else 0)
-    return shares
 
 
 def too_large(chunks: Iterable[Chunk], window: Window) -> tuple[Chunk, ...]:
     """Chunks that could never be recalled, because one alone exceeds the window."""
-    return tuple(chunk for chunk in chunks if len(chunk.lfns) > window.files or chunk.size > window.bytes)
+    return tuple(
+        chunk for chunk in chunks if len(chunk.sizes) > window.files or sum(chunk.sizes.values()) > window.bytes
+    )
 
 
-def ready(chunk: Chunk, on_buffer: Collection[str]) -> bool:
-    """Whether a job may start: every file of the chunk is online."""
-    return all(lfn in on_buffer for lfn in chunk.lfns)
+def ready(group: Group, on_buffer: Collection[str]) -> bool:
+    """Whether a job may start: every file of the group is online."""
+    return all(lfn in on_buffer for lfn in group.lfns)

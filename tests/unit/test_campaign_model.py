@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from CTARucioDIRAC.domain.acada import parse_name
-from CTARucioDIRAC.domain.campaign import Campaign, SelectedFile, divide, output_lfn, owners
+from CTARucioDIRAC.domain.campaign import Campaign, Group, SelectedFile, Window, divide, output_lfn, owners, pack
 
 STEP = {
     "name": "process",
@@ -64,14 +64,14 @@ def test_mistakes_are_named(change, named):
 
 def test_a_chunk_holds_all_streams_and_the_pointing():
     division = divide("dl0", night())
-    assert [c.key for c in division.chunks] == [f"obs{o}-chunk00{c}" for o in (1001, 1002) for c in (0, 1)]
-    assert all(len(c.lfns) == 6 and c.size == 55 for c in division.chunks)
+    assert [c.key for c in division.groups] == [f"obs{o}-chunk00{c}" for o in (1001, 1002) for c in (0, 1)]
+    assert all(len(g.files) == 6 for g in division.groups)
     assert not division.set_aside
 
 
 def test_each_file_is_accounted_for_once():
     files = night()
-    owner = owners(divide("dl0", files).chunks)
+    owner = owners(divide("dl0", files).groups)
     assert set(owner) == {file.lfn for file in files}
     assert owner[f"{BASE}/pointing_OBSID{1001:019d}.mon.h5"] == "obs1001-chunk000"
 
@@ -79,7 +79,7 @@ def test_each_file_is_accounted_for_once():
 def test_an_incomplete_chunk_is_set_aside_with_its_reason():
     files = [f for f in night() if not (("TEL002" in f.lfn) and ("CHUNK001" in f.lfn) and ("1001_TEL" in f.lfn))]
     division = divide("dl0", files)
-    assert [c.key for c in division.chunks] == ["obs1001-chunk000", "obs1002-chunk000", "obs1002-chunk001"]
+    assert [c.key for c in division.groups] == ["obs1001-chunk000", "obs1002-chunk000", "obs1002-chunk001"]
     assert len(division.set_aside) == 4
     assert all("lacks the stream(s) TEL002_SDH000" in reason for reason in division.set_aside.values())
 
@@ -96,10 +96,27 @@ def test_simulation_files_are_chunks_of_their_own():
         SelectedFile("/ctao/sim/x/unknown.simtel.gz", 3, None),
     ]
     division = divide("simtel", files)
-    assert [(c.key, c.obs_id) for c in division.chunks] == [("history_meta_75", 75)]
+    assert [(c.key, c.obs_id) for c in division.groups] == [("history_meta_75", 75)]
     assert set(division.set_aside) == {files[1].lfn, files[2].lfn}
 
 
 def test_an_output_has_one_name_whatever_the_attempt():
     campaign = Campaign.model_validate(GOOD)
-    assert output_lfn(campaign, campaign.steps[0], "obs1001-chunk000", 1001) == "/ctao/n1/DL2/c/obs1001-chunk000.dl2.h5"
+    assert (
+        output_lfn(campaign, campaign.steps[0], Group("obs1001-chunk000", 1001, ()))
+        == "/ctao/n1/DL2/c/obs1001-chunk000.dl2.h5"
+    )
+
+
+def test_chunks_hold_whole_groups_and_a_quarter_of_the_window():
+    groups = divide("dl0", night(observations=range(1001, 1011))).groups
+    chunks = pack(groups, Window(files=48, bytes=10**6))
+    assert len(groups) == 20
+    assert [len(c.sizes) for c in chunks] == [11] * 10  # two groups of an observation share its pointing
+    assert [len(c.sizes) for c in pack(groups, Window(files=4, bytes=10**6))] == [6] * 20
+    assert [c.key for c in chunks] == sorted(c.key for c in chunks)
+
+
+def test_merging_takes_all_files_of_an_observation():
+    files = [SelectedFile(f"/ctao/n1/DL2/obs{o}-{c}.h5", 1, o) for o in (1, 2) for c in (0, 1, 2)]
+    assert [(g.key, len(g.files)) for g in divide("merge", files).groups] == [("obs1", 3), ("obs2", 3)]

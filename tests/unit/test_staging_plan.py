@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from CTARucioDIRAC.domain.campaign import Chunk, Window
+from CTARucioDIRAC.domain.campaign import Chunk, Group, SelectedFile, Window
 from CTARucioDIRAC.domain.staging import ChunkState, Pin, plan, ready, too_large
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -13,8 +13,10 @@ WEEK = timedelta(days=7)
 
 
 def chunk(number: int, files: int = 2, size: int = 100, shared: str | None = None) -> Chunk:
-    lfns = [f"/ctao/x/{number:03d}-{i}" for i in range(files)] + ([shared] if shared else [])
-    return Chunk(f"c{number:03d}", 1, tuple(lfns), size)
+    lfns = [f"/ctao/x/{number:03d}-{i}" for i in range(files)]
+    sizes = dict.fromkeys(lfns, size // files)
+    sizes[lfns[0]] += size - sum(sizes.values())
+    return Chunk(f"c{number:03d}", sizes | ({shared: 0} if shared else {}))
 
 
 def pin(number: int, left: timedelta = WEEK) -> Pin:
@@ -40,7 +42,7 @@ def test_a_small_chunk_does_not_overtake_a_large_one():
 def test_released_replicas_still_fill_the_buffer_until_the_reaper_has_removed_them():
     done = chunk(0)
     states = [ChunkState(done, finished=True), ChunkState(chunk(1))]
-    still_there = dict.fromkeys(done.lfns, 50)
+    still_there = dict(done.sizes)
     assert not plan(states, Window(files=3, bytes=10**6), still_there, NOW, WEEK).pin
     assert plan(states, Window(files=3, bytes=10**6), {}, NOW, WEEK).pin == (states[1].chunk,)
 
@@ -67,8 +69,9 @@ def test_what_can_never_be_recalled_is_named():
 
 
 def test_a_job_starts_only_when_all_its_files_are_online():
-    assert ready(chunk(0), set(chunk(0).lfns))
-    assert not ready(chunk(0), set(chunk(0).lfns[:1]))
+    group = Group("g", 1, (SelectedFile("/a", 1), SelectedFile("/b", 1)))
+    assert ready(group, {"/a", "/b", "/c"})
+    assert not ready(group, {"/a"})
 
 
 @given(
@@ -87,5 +90,5 @@ def test_never_overfills(shape, max_files, max_bytes):
     held = [s.chunk for s in states if s.pin]
     result = plan(states, window, {}, NOW, WEEK)
     if result.pin:
-        assert sum(len(c.lfns) for c in [*held, *result.pin]) <= max_files
-        assert sum(c.size for c in [*held, *result.pin]) <= max_bytes
+        assert sum(len(c.sizes) for c in [*held, *result.pin]) <= max_files
+        assert sum(sum(c.sizes.values()) for c in [*held, *result.pin]) <= max_bytes
