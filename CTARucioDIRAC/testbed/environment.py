@@ -1,0 +1,114 @@
+"""Environments of the stack's processes and of its users' shells, made from scratch: nothing stray is inherited."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+
+from .layout import ROLES, Layout
+from .service import TestbedError
+
+#: They replace the authorities that requests, curl or OpenSSL trust; with them the stack's own would be refused.
+UNWANTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+LOOPBACK = "localhost,127.0.0.1"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def service(layout: Layout, **more: str) -> dict[str, str]:
+    """The complete environment of a service, without credentials.
+
+    Parameters
+    ----------
+    layout : Layout
+        The stack.
+    **more : str
+        Variables to add, such as ``X509_USER_PROXY``.
+
+    Returns
+    -------
+    dict
+        Variables by name.
+    """
+    return {
+        "PATH": f"{layout.bin}:{SYSTEM_PATH}",
+        "HOME": str(layout.root / "home"),
+        "TMPDIR": str(layout.root / "tmp"),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONUNBUFFERED": "1",
+        # three quarters of the memory that glibc's per-thread arenas would take
+        "MALLOC_ARENA_MAX": "2",
+        "X509_CERT_DIR": str(layout.ca),
+        "no_proxy": LOOPBACK,
+        **_XROOTD,
+        **more,
+    }
+
+
+#: The endpoints listen on 127.0.0.1 only; a third-party copy over root:// delegates the caller's proxy.
+_XROOTD = {"XRD_NETWORKSTACK": "IPv4", "XrdSecGSIDELEGPROXY": "1"}
+
+
+def client(layout: Layout, role: str) -> dict[str, str]:
+    """What a shell or a test sets to act in a role (see :data:`layout.ROLES`).
+
+    Parameters
+    ----------
+    layout : Layout
+        The stack.
+    role : str
+        Name of the role.
+
+    Returns
+    -------
+    dict
+        Variables by name; to be added to an existing environment, after :data:`UNWANTED` was removed from it.
+
+    Raises
+    ------
+    TestbedError
+        When there is no such role.
+    """
+    if role not in ROLES:
+        raise TestbedError(f"no role {role!r}; the roles are {', '.join(ROLES)}.")
+    user = ROLES[role].user
+    return {
+        "DIRAC_ROOT_PATH": str(layout.dirac_root("client")),
+        "RUCIO_HOME": str(layout.rucio_home(f"client-{role}")),
+        "X509_CERT_DIR": str(layout.ca),
+        "X509_USER_PROXY": str(layout.proxy(role)),
+        "X509_USER_CERT": str(layout.certs / f"{user}.pem"),
+        "X509_USER_KEY": str(layout.certs / f"{user}.key"),
+        **_XROOTD,
+    }
+
+
+def shell(layout: Layout, role: str, current: Mapping[str, str] = os.environ) -> str:
+    """Lines for ``eval`` in a POSIX shell.
+
+    Parameters
+    ----------
+    layout : Layout
+        The stack.
+    role : str
+        Role to act in.
+    current : mapping
+        The shell's present environment, whose PATH and no_proxy are kept and extended (once).
+
+    Returns
+    -------
+    str
+        ``export`` and ``unset`` lines.
+    """
+    variables = client(layout, role)
+    variables["PATH"] = _extended(str(layout.bin), current.get("PATH", SYSTEM_PATH), ":")
+    for name in ("no_proxy", "NO_PROXY"):
+        variables[name] = _extended(LOOPBACK, current.get(name, ""), ",")
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    return "\n".join([*lines, f"unset {' '.join(UNWANTED)}"])
+
+
+def _extended(first: str, rest: str, separator: str) -> str:
+    parts = first.split(separator)
+    return separator.join(parts + [part for part in rest.split(separator) if part and part not in parts])
