@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 from collections.abc import Mapping
 
 from .layout import ROLES, Layout
@@ -112,3 +113,34 @@ def shell(layout: Layout, role: str, current: Mapping[str, str] = os.environ) ->
 def _extended(first: str, rest: str, separator: str) -> str:
     parts = first.split(separator)
     return separator.join(parts + [part for part in rest.split(separator) if part and part not in parts])
+
+
+def run(command: list[str], variables: Mapping[str, str], purpose: str, timeout: float = 120.0) -> str:
+    """Run a short command of the set-up in a service's environment.
+
+    Returns
+    -------
+    str
+        What it wrote to its standard output.
+
+    Raises
+    ------
+    TestbedError
+        When it fails or takes longer than ``timeout`` seconds; the message has the end of what it wrote.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            env=dict(variables),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TestbedError(f"{purpose} took longer than {timeout:.0f} s: {' '.join(command[:4])}") from error
+    if done.returncode:
+        evidence = "\n".join(f"    {line[:300]}" for line in (done.stdout + done.stderr).strip().splitlines()[-12:])
+        raise TestbedError(f"{purpose} failed with exit code {done.returncode}:\n{evidence}")
+    return done.stdout

@@ -93,10 +93,16 @@ class ProcessId:
         return self == ProcessId.of(self.pid)
 
 
+def _record(layout: Layout, name: str) -> Path:
+    return layout.run / f"{name}.pid.json"
+
+
 def recorded(layout: Layout, name: str) -> ProcessId | None:
     """The process last started under this name, running or not."""
     try:
-        record = json.loads((layout.run / f"{name}.pid.json").read_text())
+        record = json.loads(_record(layout, name).read_text())
+        if record["boot"] != _boot():
+            return None  # the machine was started anew: the number belongs to nobody, or to somebody else
         return ProcessId(record["pid"], record["start_ticks"])
     except (OSError, ValueError, KeyError):
         return None
@@ -125,13 +131,15 @@ def start(layout: Layout, service: Service) -> ProcessId:
     """Start the service unless it runs already; returns at once, see :func:`wait_healthy`."""
     if process := running(layout, service.name):
         return process
+    _end_orphans(layout, service.name)
     _check_ports_free(service)
     service.prepare()
     log = layout.log / f"{service.name}.log"
-    with open(log, "ab") as output:
+    record = _record(layout, service.name)
+    with log.open("ab") as output:
         output.write(f"--- start {time.strftime('%Y-%m-%dT%H:%M:%S')}\n".encode())
         child = subprocess.Popen(
-            list(service.argv),
+            ["/bin/sh", "-c", _RECORD_AND_EXEC, "sh", str(record), *service.argv],
             env=dict(service.env),
             cwd=service.cwd,
             stdin=subprocess.DEVNULL,
@@ -140,11 +148,24 @@ def start(layout: Layout, service: Service) -> ProcessId:
             start_new_session=True,
         )
     process = ProcessId.of(child.pid) or ProcessId(child.pid)
-    record = layout.run / f"{service.name}.pid.json"
     temporary = record.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"pid": process.pid, "start_ticks": process.start_ticks, "argv": list(service.argv)}))
+    temporary.write_text(json.dumps({"pid": process.pid, "start_ticks": process.start_ticks, "boot": _boot()}))
     temporary.replace(record)
     return process
+
+
+# The process records itself before it becomes the service: if whoever starts it is killed, it is known all the same.
+_RECORD_AND_EXEC = """
+record=$1; shift
+ticks=$(read -r line </proc/$$/stat; set -- ${line##*) }; shift 19; echo $1)
+read -r boot </proc/sys/kernel/random/boot_id
+echo "{\\"pid\\": $$, \\"start_ticks\\": $ticks, \\"boot\\": \\"$boot\\"}" >"$record"
+exec "$@"
+"""
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 _TELLING = re.compile(r"error|exception|fatal|traceback|refused|denied|cannot|can't|no such|full|failed", re.IGNORECASE)
@@ -170,7 +191,7 @@ def wait_healthy(layout: Layout, service: Service) -> None:
         try:
             service.healthy()
             return
-        except Exception as error:  # noqa: BLE001 - whatever it answered is the evidence
+        except Exception as error:
             answer = f"{type(error).__name__}: {error}"
         if not running(layout, service.name):
             raise TestbedError(f"{service.name} stopped while starting. From {log}:\n{telling_lines(log)}")
@@ -186,30 +207,48 @@ def stop(layout: Layout, name: str, stop_signal: int = signal.SIGTERM, timeout: 
     """Stop the recorded process and what it started in its session; True if it ran."""
     process = running(layout, name)
     if process:
-        _signal_group(process, stop_signal)
+        _signal(process, stop_signal)
         end = time.monotonic() + timeout
         while process.alive() and time.monotonic() < end:
             time.sleep(0.05)  # until the process is gone or the deadline passes
-    # what it had started may outlive it (a killed parent): the session's id is still ours
-    if known := recorded(layout, name):
-        _kill_session(known)
-    (layout.run / f"{name}.pid.json").unlink(missing_ok=True)
+    _end_orphans(layout, name)
+    _record(layout, name).unlink(missing_ok=True)
     return process is not None
 
 
-def _signal_group(process: ProcessId, number: int) -> None:
+def _signal(process: ProcessId, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, number)
 
 
-def _kill_session(leader: ProcessId) -> None:
-    """Kill the members of the session that this process leads or led, and only those older records can't confuse."""
+def _end_orphans(layout: Layout, name: str, patience: float = 5.0) -> None:
+    """Kill what a service had started and what outlives it (its parent was killed)."""
+    leader = recorded(layout, name)
+    end = time.monotonic() + patience
+    while leader and (members := session_members(leader)) and time.monotonic() < end:
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)  # until they are gone or the deadline passes
+
+
+def session_members(leader: ProcessId) -> list[int]:
+    """The running processes of the session that this process leads or led.
+
+    As long as one of them runs, the kernel gives the leader's number to no other process; so a process that has the
+    number, but started at another time, proves that there are none.
+    """
+    now = ProcessId.of(leader.pid)
+    if now and now != leader:
+        return []
+    members = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError, ValueError, IndexError):
             stat = (entry / "stat").read_text(errors="replace")
             fields = stat[stat.rindex(")") + 2 :].split()
-            session, ticks = int(fields[3]), int(fields[19])
-            if session == leader.pid and ticks >= leader.start_ticks and int(entry.name) != os.getpid():
-                os.kill(int(entry.name), signal.SIGKILL)
+            alive, session, ticks = fields[0] not in "ZX", int(fields[3]), int(fields[19])
+            if alive and session == leader.pid and ticks >= leader.start_ticks and int(entry.name) != os.getpid():
+                members.append(int(entry.name))
+    return members
