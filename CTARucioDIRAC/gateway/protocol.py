@@ -56,6 +56,14 @@ class Grouping(StrEnum):
     NONE = "NONE"
 
 
+class Depth(StrEnum):
+    """How far below a prefix names are looked for."""
+
+    ANY = "ANY"
+    DIRECT = "DIRECT"  #: no further slash
+    DEEPER = "DEEPER"  #: at least one further slash
+
+
 class RseType(StrEnum):
     """Kind of storage."""
 
@@ -223,8 +231,14 @@ class RucioGateway(Protocol):
     def get_dids(self, dids: Iterable[Did]) -> dict[Did, DidRecord]:
         """Look names up; unknown ones are absent from the answer."""
 
-    def find_names(self, scope: str, prefix: str, types: Collection[DidType] | None = None) -> Iterator[Content]:
-        """DIDs of a scope whose name begins with a prefix (all of them for ``""``), in no order."""
+    def find_names(
+        self, scope: str, prefix: str, types: Collection[DidType] | None = None, *, depth: Depth = Depth.ANY
+    ) -> Iterator[Content]:
+        """DIDs of a scope whose name begins with a prefix (all of them for ``""``), in no order.
+
+        ``depth`` says how many components may follow the prefix: any number, exactly one, or more than one. An
+        unknown scope has none. Closing the iterator early is cheap.
+        """
 
     def add_datasets(self, dids: Iterable[Did], *, lifetime: float | None = None) -> None:
         """Create datasets; existing ones are left alone.
@@ -382,10 +396,11 @@ class RucioGateway(Protocol):
     def delete_metadata(self, did: Did, keys: Iterable[str]) -> None:
         """Remove keys of a DID; those that aren't there are fine."""
 
-    def get_metadata(self, dids: Iterable[Did], *, inherit: bool = False) -> dict[Did, dict[str, Any]]:
+    def get_metadata(self, dids: Iterable[Did]) -> dict[Did, dict[str, Any]]:
         """Keys of DIDs; unknown DIDs are absent, known ones without metadata have ``{}``.
 
-        With ``inherit``, keys of the collections above count too; the nearest wins.
+        Nothing is inherited: Rucio follows only the first collection that it finds a file in; by path,
+        :func:`CTARucioDIRAC.usecases.files.inherited_metadata` does.
         """
 
     def find_dids(

@@ -1,0 +1,103 @@
+"""Verbs on metadata."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from CTARucioDIRAC.domain import errors
+from CTARucioDIRAC.domain.identifiers import Did, chunks
+from CTARucioDIRAC.domain.metadata_query import MetadataQuery
+
+from . import translate
+from .filters import USER_COLUMNS, rucio_filters
+from .names import NameVerbs, type_word
+from .protocol import DidType
+from .verbs import CHUNK, some
+
+
+class MetadataVerbs(NameVerbs):
+    """See :class:`~.protocol.RucioGateway` for what each verb promises."""
+
+    def set_metadata(self, metadata: Mapping[Did, Mapping[str, Any]]) -> None:
+        missing: list[Did] = []
+        for chunk in chunks([(did, meta) for did, meta in metadata.items() if meta], CHUNK):
+            values = [translate.as_dict(did) | {"meta": translate.plain_metadata(meta)} for did, meta in chunk]
+            what = f"setting metadata of {some([did for did, _ in chunk])}"
+            try:
+                with self._doing(what):
+                    self._client.set_dids_metadata_bulk(values)
+            except errors.NotFound:
+                known = self.get_dids(did for did, _ in chunk)
+                missing += [did for did, _ in chunk if did not in known]
+                if known:
+                    with self._doing(what):
+                        self._client.set_dids_metadata_bulk([v for v in values if translate.as_did(v) in known])
+        if missing:
+            raise errors.NotFound(f"no metadata set for {some(missing)}: no such DID")
+
+    def delete_metadata(self, did: Did, keys: Iterable[str]) -> None:
+        for key in dict.fromkeys(keys):
+            with contextlib.suppress(errors.NotFound), self._doing(f"removing metadata key {key!r} of {did}"):
+                self._client.delete_metadata(did.scope, did.name, key)
+
+    def get_metadata(self, dids: Iterable[Did]) -> dict[Did, dict[str, Any]]:
+        found: dict[Did, dict[str, Any]] = {}
+        for chunk in chunks(dict.fromkeys(dids), CHUNK):
+            asked = [translate.as_dict(did) for did in chunk]
+            with self._doing(f"reading metadata of {some(chunk)}"):
+                for answer in self._client.get_metadata_bulk(asked, plugin="JSON"):
+                    found[translate.as_did(answer)] = translate.metadata(answer)
+                for answer in self._client.get_metadata_bulk(asked, plugin="DID_COLUMN"):
+                    columns = {k: answer[k] for k in USER_COLUMNS if answer.get(k) is not None}
+                    found.setdefault(translate.as_did(answer), {}).update(columns)
+        return found
+
+    def find_dids(
+        self, scope: str, query: MetadataQuery, *, types: Collection[DidType] | None = None, prefix: str = ""
+    ) -> Iterator[Did]:
+        wanted = frozenset(types or DidType)
+        if not query.conditions:
+            yield from (found.did for found in self.find_names(scope, prefix, wanted))
+            return
+        plan = rucio_filters(query, prefix)
+        seen: set[Did] = set()
+        for conditions in plan.requests:
+            names = self._candidates(scope, conditions, plan.loose, wanted, query)
+            for chunk in chunks((Did(scope, name) for name in names if Did(scope, name) not in seen), CHUNK):
+                seen.update(chunk)
+                yield from self._confirmed(chunk, query, None if wanted == frozenset(DidType) else wanted, plan.exact)
+
+    def _candidates(
+        self,
+        scope: str,
+        conditions: list[dict[str, Any]],
+        loose: list[dict[str, Any]],
+        wanted: frozenset[DidType],
+        query: MetadataQuery,
+    ) -> Iterator[str]:
+        """Names that the server finds; a superset where values of different kinds share a key."""
+        what = f"searching scope {scope} for {query}"
+        word = type_word(wanted)
+        try:
+            # Answers are read to the end before the first is given on: an error in the middle must not leave a part.
+            names = list(self._stream(lambda: self._client.list_dids(scope, conditions, did_type=word), what))
+        except (errors.NotAllowed, errors.NotFound):
+            raise
+        except errors.CtaRucioError:
+            # The database stumbled over a value of another kind: take all that have the keys, and look at each.
+            names = list(self._stream(lambda: self._client.list_dids(scope, loose, did_type=word), what))
+        return iter(names)
+
+    def _confirmed(
+        self, dids: list[Did], query: MetadataQuery, types: frozenset[DidType] | None, exact: bool
+    ) -> Iterator[Did]:
+        """Those of the right type that really match."""
+        if types is not None:
+            records = self.get_dids(dids)
+            dids = [did for did in dids if did in records and records[did].type in types]
+        if not exact:
+            metadata = self.get_metadata(dids)
+            dids = [did for did in dids if query.matches(metadata.get(did, {}))]
+        yield from dids

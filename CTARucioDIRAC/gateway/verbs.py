@@ -1,0 +1,39 @@
+"""What the groups of verbs of the REST gateway share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
+
+from CTARucioDIRAC.domain.identifiers import Did
+
+#: The server's schema refuses longer lists.
+CHUNK = 1000
+
+
+class Verbs:
+    """A group of verbs: has Rucio's client, and translates what it raises."""
+
+    #: Rucio's client; typed loosely, because only :mod:`.rucio_gateway` knows Rucio.
+    _client: Any
+
+    @property
+    def account(self) -> str:
+        """Rucio account that everything is done as."""
+        raise NotImplementedError
+
+    def _doing(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """Translate whatever Rucio and the network raise; ``what`` begins the message."""
+        raise NotImplementedError
+
+    def _stream(self, call: Callable[[], Iterable[Any]], what: str) -> Iterator[Any]:
+        """Give on the items of an answer as they arrive."""
+        with self._doing(what):
+            yield from call()
+
+
+def some(dids: Collection[Did]) -> str:
+    """Name one DID, or the first of many."""
+    first = next(iter(dids), None)
+    return str(first) if len(dids) <= 1 else f"{first} and {len(dids) - 1} more"
