@@ -12,6 +12,9 @@ from datetime import datetime, timedelta
 
 from .campaign import Chunk, Group, Window
 
+#: States of a file in the Transformation System in which something may still happen to it by itself.
+OPEN_STATUSES = frozenset({"Unused", "Assigned"})
+
 
 @dataclass(frozen=True)
 class Pin:
@@ -118,3 +121,31 @@ def too_large(chunks: Iterable[Chunk], window: Window) -> tuple[Chunk, ...]:
 def ready(group: Group, on_buffer: Collection[str]) -> bool:
     """Whether a job may start: every file of the group is online."""
     return all(lfn in on_buffer for lfn in group.lfns)
+
+
+def progress(chunks: Sequence[Chunk], status: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Say which chunks need nothing more.
+
+    Parameters
+    ----------
+    chunks : sequence of Chunk
+        All chunks of a step, in order; a file in several of them counts for the first.
+    status : mapping of LFN to str
+        Status of each file in the Transformation System.
+
+    Returns
+    -------
+    finished, given_up : frozenset of str
+        Keys of the chunks whose files are all Processed, and of those where none can make progress any more though not all
+        are Processed.
+    """
+    seen: set[str] = set()
+    finished, given_up = set(), set()
+    for chunk in chunks:
+        own = {status.get(lfn, "Unused") for lfn in chunk.sizes if lfn not in seen}
+        seen.update(chunk.sizes)
+        if own <= {"Processed"}:
+            finished.add(chunk.key)
+        elif not own & OPEN_STATUSES:
+            given_up.add(chunk.key)
+    return frozenset(finished), frozenset(given_up)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from CTARucioDIRAC.domain.campaign import Chunk, Group, SelectedFile, Window
-from CTARucioDIRAC.domain.staging import ChunkState, Pin, plan, ready, too_large
+from CTARucioDIRAC.domain.staging import ChunkState, Pin, plan, progress, ready, too_large
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -92,3 +92,10 @@ def test_never_overfills(shape, max_files, max_bytes):
     if result.pin:
         assert sum(len(c.sizes) for c in [*held, *result.pin]) <= max_files
         assert sum(sum(c.sizes.values()) for c in [*held, *result.pin]) <= max_bytes
+
+
+def test_progress_counts_a_shared_file_for_the_first_chunk():
+    chunks = [chunk(i, files=1, shared="/ctao/x/pointing") for i in range(3)]
+    own = [next(iter(c.sizes)) for c in chunks]
+    status = {own[0]: "MaxReset", "/ctao/x/pointing": "MaxReset", own[1]: "Processed", own[2]: "Assigned"}
+    assert progress(chunks, status) == ({"c001"}, {"c000"})

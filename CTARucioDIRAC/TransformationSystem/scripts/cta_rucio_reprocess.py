@@ -1,0 +1,153 @@
+"""cta-rucio-reprocess: submit reprocessing campaigns and see where they stand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from CTARucioDIRAC.domain.errors import CtaRucioError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+EXAMPLES = """
+Reprocess raw data: recall it from tape through a bounded window, run a production script on worker nodes, merge, and
+register the results with their metadata in Rucio.
+
+Examples:
+
+  cta-rucio-reprocess submit Workflow/dl0-to-dl2.yaml --dry-run    what would be done
+
+  cta-rucio-reprocess submit Workflow/dl0-to-dl2.yaml              do it; again after an interruption finishes it
+
+  cta-rucio-reprocess status                                       all campaigns
+
+  cta-rucio-reprocess status /ctao/campaigns/night1 --json         one of them, for scripts
+
+Needs a DIRAC proxy of a group that has a RucioAccount (such as: dirac-proxy-init -g ctao_prod).
+Exit codes: 0 done, 1 failed (the message says what to do), 2 wrong usage.
+"""
+app.callback(help=EXAMPLES)(lambda: None)
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="Campaign file (YAML); see Workflow/.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Freeze a campaign's selection in Rucio and start it."""
+    from CTARucioDIRAC.TransformationSystem.Client import CampaignSubmission as submission
+
+    campaign_file = submission.read_campaign(file)
+    gateway = _connect()
+    plan = submission.plan_submission(gateway, campaign_file.campaign)
+    summary = plan.summary()
+    if not dry_run:
+        summary["transformations"] = submission.submit(gateway, campaign_file, plan)
+    if as_json:
+        print(json.dumps(summary, indent=1))
+    else:
+        _print_summary(summary, dry_run)
+    if not plan.groups:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(
+    campaign: Annotated[
+        str | None, typer.Argument(help="Container of a campaign, such as /ctao/campaigns/night1; default: all.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Say what is recalled, running, done and failed."""
+    from CTARucioDIRAC.TransformationSystem.Client.CampaignStatus import campaign_status
+    from CTARucioDIRAC.TransformationSystem.Client.CampaignTransformations import find_steps
+
+    gateway = _connect()
+    if campaign is None:
+        from DIRAC.TransformationSystem.Client.TransformationClient import TransformationClient
+
+        names = sorted({step.campaign for step in find_steps(TransformationClient())})
+    else:
+        names = [campaign]
+    found = [campaign_status(gateway, name) for name in names]
+    if as_json:
+        print(json.dumps(found if campaign is None else found[0], indent=1))
+        return
+    for item in found:
+        _print_status(item)
+    if not found:
+        print("No campaigns.")
+
+
+def _connect() -> Any:
+    """Initialise DIRAC and take the current proxy's account in Rucio."""
+    import DIRAC
+
+    DIRAC.initialize()
+    from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import current_gateway
+
+    return current_gateway()
+
+
+def _print_summary(summary: dict[str, Any], dry_run: bool) -> None:
+    print(f"Campaign {summary['campaign']}{' (dry run: nothing was written)' if dry_run else ''}")
+    print(f"  files      {summary['files']} ({summary['bytes'] / 1e6:.1f} MB)")
+    print(f"  recalls    {summary['recalls']}")
+    for step, jobs in summary["jobs"].items():
+        number = summary.get("transformations", {}).get(step)
+        print(f"  jobs       {jobs} {step}" + (f" (transformation {number})" if number else ""))
+    if summary["set_aside"]:
+        print(f"  set aside  {len(summary['set_aside'])}:")
+        for lfn, reason in list(summary["set_aside"].items())[:20]:
+            print(f"    {lfn}: {reason}")
+        if len(summary["set_aside"]) > 20:
+            print(f"    … and {len(summary['set_aside']) - 20} more (--json shows all)")
+    if not dry_run:
+        print(f"Follow it with: cta-rucio-reprocess status {summary['campaign']}")
+
+
+def _print_status(item: dict[str, Any]) -> None:
+    recall = item["recall"]
+    pins = ", ".join(f"{count} {state}" for state, count in recall["pins"].items()) or "none"
+    table = Table(title=f"{item['campaign']}: {item['state']}", title_justify="left")
+    for column in ("step", "transformation", "status", "files", "jobs", "outputs"):
+        table.add_column(column, justify="right" if column in ("transformation", "outputs") else "left")
+    for step in item["steps"]:
+        table.add_row(
+            step["step"],
+            str(step["transformation"]),
+            step["status"],
+            _counts(step["files"]),
+            _counts(step["jobs"]),
+            str(step["outputs"]),
+        )
+    Console().print(table)
+    print(
+        f"recall: {recall['online']} of {recall['selected']} files of {recall['source']} on {recall['buffer']}; pins: {pins}"
+    )
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "-"
+
+
+def main() -> None:
+    """Entry point: errors become one clear message and exit code 1."""
+    from DIRAC.Core.Utilities.ReturnValues import SErrorException
+
+    try:
+        app(standalone_mode=True)
+    except (CtaRucioError, SErrorException) as error:
+        print(f"cta-rucio-reprocess: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The workflow module of a campaign's jobs: fetch, process, check, register."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from DIRAC import gConfig, gLogger
+from DIRAC.Core.Utilities.ReturnValues import SErrorException, returnValueOrRaise
+from DIRAC.TransformationSystem.Client import TransformationFilesStatus
+from DIRAC.Workflow.Modules.ModuleBase import ModuleBase
+
+from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import current_gateway
+from CTARucioDIRAC.DataManagementSystem.Client.RucioDataManager import RucioDataManager
+from CTARucioDIRAC.domain.campaign import Campaign, Group, Step, output_lfn
+from CTARucioDIRAC.domain.errors import CtaRucioError, NotFound
+from CTARucioDIRAC.domain.identifiers import did_of
+from CTARucioDIRAC.gateway.protocol import RucioGateway
+from CTARucioDIRAC.usecases.campaign import attach_output, group_of, load
+from CTARucioDIRAC.usecases.process import Processed, Report, check_output, local_path, run_step
+
+
+class RucioStep(ModuleBase):
+    """Run one step of a campaign on the files of one task.
+
+    Parameters of the step: ``campaign`` (its container in Rucio), ``campaignStep`` (name), ``configuration`` (content of
+    the script's configuration file, as JSON; may be empty).
+
+    The output's name does not depend on the attempt. A job that finds its output registered completes what may be missing
+    of it (metadata, dataset) and ends well; so a job that runs twice, or was killed anywhere, ends with one output.
+    """
+
+    def __init__(self, log: Any = None) -> None:
+        super().__init__(log or gLogger.getSubLogger("RucioStep"))
+        self.work = Path.cwd() / "step"
+
+    def _resolveInputVariables(self) -> None:
+        super()._resolveInputVariables()
+        self.campaign_base = self.step_commons["campaign"]
+        self.campaign_step = self.step_commons["campaignStep"]
+        self.configuration = json.loads(self.step_commons.get("configuration") or "null")
+
+    def _execute(self) -> None:
+        try:
+            self._run()
+        except (CtaRucioError, SErrorException) as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        finally:
+            shutil.rmtree(self.work / "input", ignore_errors=True)
+
+    def _finalize(self, status: str = "") -> None:
+        super()._finalize(status or f"Step {self.campaign_step} successful")
+
+    def _run(self) -> None:
+        gateway, data = current_gateway(), RucioDataManager()
+        campaign = load(gateway, self.campaign_base)
+        step = next(step for step in campaign.steps if step.name == self.campaign_step)
+        if not self.inputDataList:
+            raise NotFound(f"job {self.jobID} was given no input file")
+        group = group_of(gateway, campaign, step, self.inputDataList[0])
+        lfn = output_lfn(campaign, step, group)
+        if not _complete(gateway, lfn, group):
+            self.setApplicationStatus("Fetching input")
+            inputs = self._fetch(data, group.lfns, campaign.staging.buffer)
+            done = self._process(data, gateway, step, group, inputs, lfn)
+            self.setApplicationStatus("Registering output")
+            returnValueOrRaise(data.put_and_register(lfn, str(done.path), step.output.storage))
+            gateway.set_metadata({did_of(lfn): self._metadata(campaign, step, group, done.report)})
+            done.path.unlink()
+        attach_output(gateway, campaign, step, lfn)
+        for name in self.inputDataList:
+            self.fileReport.setFileStatus(int(self.production_id), name, TransformationFilesStatus.PROCESSED)
+        returnValueOrRaise(self.fileReport.commit())
+
+    def _fetch(self, data: RucioDataManager, lfns: tuple[str, ...], buffer: str) -> Path:
+        """Download into a tree of its own, each file where its LFN says; checksums are verified by the data manager."""
+        inputs = self.work / "input"
+        shutil.rmtree(self.work, ignore_errors=True)
+        directories: dict[Path, list[str]] = {}
+        for lfn in lfns:
+            directories.setdefault(local_path(inputs, lfn).parent, []).append(lfn)
+        for directory, names in directories.items():
+            directory.mkdir(parents=True)
+            result = returnValueOrRaise(data.getFile(names, destinationDir=str(directory), sourceSE=buffer))
+            if result["Failed"]:
+                lfn, reason = next(iter(result["Failed"].items()))
+                raise NotFound(f"{len(result['Failed'])} input files cannot be fetched, such as {lfn}: {reason}")
+        return inputs
+
+    def _process(
+        self, data: RucioDataManager, gateway: RucioGateway, step: Step, group: Group, inputs: Path, lfn: str
+    ) -> Processed:
+        """Run the script; or check the output that an earlier attempt registered before it was stopped."""
+        area = Path(gConfig.getValue("/LocalSite/SharedArea", "/cvmfs/sw.cta-observatory.org/software"))
+        work = self.work / "work"
+        work.mkdir(parents=True)
+        replicas = gateway.list_replicas([did_of(lfn)])
+        if any(file.available for file in replicas.values()):
+            self.setApplicationStatus("Checking registered output")
+            result = returnValueOrRaise(data.getFile([lfn], destinationDir=str(work)))
+            if result["Failed"]:
+                raise NotFound(f"{lfn} is registered, but cannot be read: {result['Failed'][lfn]}")
+            path = work / lfn.rsplit("/", 1)[1]
+            return Processed(path, check_output(step, group, inputs, path, work, area))
+        self.setApplicationStatus(f"Running {step.software.name}")
+        return run_step(step, group, inputs, work, area, self.configuration)
+
+    def _metadata(self, campaign: Campaign, step: Step, group: Group, report: Report) -> dict[str, Any]:
+        """What the output is and where it comes from."""
+        return {
+            "campaign": campaign.base,
+            "step": step.name,
+            "data_level": step.output.data_level,
+            "obs_id": group.obs_id,
+            "software": step.software.name,
+            "software_version": step.software.version,
+            "inputs": list(group.lfns),
+            "n_events": report["events_out"],
+            "n_reconstructed": report["reconstructed"],
+            "n_telescope_rows": report["tel_rows_out"],
+            "transformation_id": int(self.production_id),
+            "task_id": int(self.prod_job_id),
+            "job_id": int(self.jobID),
+            "processed_at": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+
+def _complete(gateway: RucioGateway, lfn: str, group: Group) -> bool:
+    """Whether the output of exactly these inputs is registered, readable and described."""
+    did = did_of(lfn)
+    if not any(file.available for file in gateway.list_replicas([did]).values()):
+        return False
+    return gateway.get_metadata([did]).get(did, {}).get("inputs") == list(group.lfns)
