@@ -160,7 +160,7 @@ def write_pointing(
     tel_ids : tuple[int, ...]
         Telescopes.
     interval : tuple[datetime.datetime, datetime.datetime]
-        First and last time, UTC; a row per second.
+        First and last time, UTC; about a row per second.
     alt, az : float
         Direction, degrees.
 
