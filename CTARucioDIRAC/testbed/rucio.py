@@ -87,7 +87,7 @@ def server_configuration(layout: Layout, database: str) -> Configuration:
         "common": {"logdir": str(layout.log), "loglevel": "WARNING"},
         "policy": _POLICY,
         "core": {"default_mail_from": "rucio@localhost"},
-        "database": {"default": url, "pool_size": "4", "max_overflow": "12", "pool_recycle": "3600", "echo": "0"},
+        "database": {"default": url, "pool_size": "4", "max_overflow": "12", "pool_recycle": "3600"},
         "bootstrap": {
             "userpass_identity": ROOT_USER,
             "userpass_pwd": state.secret(layout, ROOT_USER),

@@ -84,7 +84,7 @@ def _tls(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     return context
 
 
-def _forget_inherited_connections(*_: Any) -> None:
+def _forget_inherited_connections(_server: Any, _worker: Any) -> None:
     """After a fork: the parent's database connections are the parent's."""
     from rucio.db.sqla import session
 

@@ -204,14 +204,17 @@ def wait_healthy(layout: Layout, service: Service) -> None:
 
 
 def stop(layout: Layout, name: str, stop_signal: int = signal.SIGTERM, timeout: float = 10.0) -> bool:
-    """Stop the recorded process and what it started in its session; True if it ran."""
+    """Stop the recorded process and all that it started; True if it ran."""
     process = running(layout, name)
+    started: list[ProcessId] = []
     if process:
+        started = family(process)
         _signal(process, stop_signal)
         end = time.monotonic() + timeout
         while process.alive() and time.monotonic() < end:
             time.sleep(0.05)  # until the process is gone or the deadline passes
-    _end_orphans(layout, name)
+    if leader := recorded(layout, name):
+        _kill(lambda: {*family(leader), *(member for member in started if member.alive())})
     _record(layout, name).unlink(missing_ok=True)
     return process is not None
 
@@ -221,34 +224,43 @@ def _signal(process: ProcessId, number: int) -> None:
         os.kill(process.pid, number)
 
 
-def _end_orphans(layout: Layout, name: str, patience: float = 5.0) -> None:
+def _end_orphans(layout: Layout, name: str) -> None:
     """Kill what a service had started and what outlives it (its parent was killed)."""
-    leader = recorded(layout, name)
+    if leader := recorded(layout, name):
+        _kill(lambda: set(family(leader)))
+
+
+def _kill(processes: Callable[[], set[ProcessId]], patience: float = 5.0) -> None:
     end = time.monotonic() + patience
-    while leader and (members := session_members(leader)) and time.monotonic() < end:
-        for pid in members:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    while (alive := processes()) and time.monotonic() < end:
+        for process in alive:
+            _signal(process, signal.SIGKILL)
         time.sleep(0.02)  # until they are gone or the deadline passes
 
 
-def session_members(leader: ProcessId) -> list[int]:
-    """The running processes of the session that this process leads or led.
+def family(leader: ProcessId) -> list[ProcessId]:
+    """The running processes of the session that this process leads or led, and their descendants.
 
-    As long as one of them runs, the kernel gives the leader's number to no other process; so a process that has the
-    number, but started at another time, proves that there are none.
+    As long as one of the session runs, the kernel gives the leader's number to no other process; so a process that has
+    the number, but started at another time, proves that there are none.
     """
     now = ProcessId.of(leader.pid)
     if now and now != leader:
         return []
-    members = []
+    children: dict[int, list[ProcessId]] = {}
+    members: list[ProcessId] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError, ValueError, IndexError):
             stat = (entry / "stat").read_text(errors="replace")
             fields = stat[stat.rindex(")") + 2 :].split()
-            alive, session, ticks = fields[0] not in "ZX", int(fields[3]), int(fields[19])
-            if alive and session == leader.pid and ticks >= leader.start_ticks and int(entry.name) != os.getpid():
-                members.append(int(entry.name))
+            process = ProcessId(int(entry.name), int(fields[19]))
+            if fields[0] in "ZX" or process.pid == os.getpid():
+                continue
+            children.setdefault(int(fields[1]), []).append(process)
+            if int(fields[3]) == leader.pid and process.start_ticks >= leader.start_ticks:
+                members.append(process)
+    for member in members:  # grows while it is walked
+        members += [child for child in children.get(member.pid, []) if child not in members]
     return members

@@ -17,6 +17,7 @@ from .service import TestbedError
 #: Version of the state directory's arrangement; another one is refused, not converted.
 FORMAT = 1
 FILE = "testbed.json"
+LOCK = "lock"
 MINIMUM_FREE_BYTES = 2 * 10**9
 
 _OPTIONS: Mapping[str, type] = {
@@ -102,7 +103,7 @@ def create(root: Path, prefix: Path, defaults: Mapping[str, Any], given: Mapping
             )
         options = {name: getattr(layout, name) for name in _OPTIONS} | named
     else:
-        if root.exists() and any(root.iterdir()):
+        if root.exists() and any(entry.name != LOCK for entry in root.iterdir()):
             raise TestbedError(f"{root} is not empty and holds no testbed: nothing was changed. Choose another --dir.")
         options = dict(defaults) | named
     layout = Layout(root=root, prefix=prefix, **options)
