@@ -7,7 +7,9 @@ conditions must hold. What can't be expressed is an error, never dropped: a drop
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import operator as op
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -58,8 +60,9 @@ class MetadataQuery:
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Say whether metadata fulfil the query.
 
-        A missing key fulfils no condition, not even ``!=``: nothing is known about it. Values of different kinds
-        (text and number) are unequal and have no order.
+        A missing key fulfils no condition, not even ``!=``: nothing is known about it. A number and a text that
+        spells it out are the same, as catalogues with typed keys and commands that pass text have it; a time is
+        compared with ISO texts; otherwise values of different kinds are unequal and have no order.
         """
         return all(_holds(condition, metadata.get(condition.key)) for condition in self.conditions)
 
@@ -126,18 +129,54 @@ def _scalar(key: str, value: Any) -> Scalar:
     raise InvalidInput(f"metadata key {key!r}: {value!r} is no text, number, boolean or date")
 
 
-def _kind(value: Any) -> str:
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def number(value: Any) -> float | int | None:
+    """Number that a value is or spells out, else None: ``20``, ``"20"`` and ``"2e1"`` are one number, ``True`` is none."""
     if isinstance(value, bool):
-        return "bool"
+        return None
     if isinstance(value, (int, float)):
-        return "number"
-    return type(value).__name__
+        return value
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        try:
+            return int(value)
+        except ValueError:
+            return float(value)
+    return None
+
+
+def _comparable(stored: Any, wanted: Scalar) -> tuple[Any, Any] | None:
+    """Both values on one scale, or None if they have none."""
+    if isinstance(wanted, bool) or isinstance(stored, bool):
+        return (stored, wanted) if isinstance(stored, bool) and isinstance(wanted, bool) else None
+    if isinstance(wanted, dt.datetime):
+        time = _time(stored)
+        return (time, _in_utc(wanted)) if time else None
+    one, other = number(stored), number(wanted)
+    if other is not None:
+        return (one, other) if one is not None else None
+    return (stored, wanted) if isinstance(stored, str) else None
+
+
+def _time(value: Any) -> dt.datetime | None:
+    if isinstance(value, dt.datetime):
+        return _in_utc(value)
+    if isinstance(value, str):
+        try:
+            return _in_utc(dt.datetime.fromisoformat(value))
+        except ValueError:
+            return None
+    return None
+
+
+def _in_utc(time: dt.datetime) -> dt.datetime:
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
 
 
 def _equal(stored: Any, wanted: Scalar) -> bool:
-    if isinstance(stored, (list, tuple)):
-        return any(_equal(item, wanted) for item in stored)
-    return _kind(stored) == _kind(wanted) and bool(stored == wanted)
+    pair = _comparable(stored, wanted)
+    return pair is not None and bool(pair[0] == pair[1])
 
 
 def _holds(condition: Condition, stored: Any) -> bool:
@@ -149,12 +188,13 @@ def _holds(condition: Condition, stored: Any) -> bool:
         return found if operator is Operator.IN else not found
     if operator in (Operator.EQ, Operator.NE):
         return _equal(stored, wanted) is (operator is Operator.EQ)
-    if _kind(stored) != _kind(wanted):
-        return False
-    if operator is Operator.LT:
-        return bool(stored < wanted)
-    if operator is Operator.LE:
-        return bool(stored <= wanted)
-    if operator is Operator.GT:
-        return bool(stored > wanted)
-    return bool(stored >= wanted)
+    pair = _comparable(stored, wanted)
+    return pair is not None and bool(_COMPARE[operator](*pair))
+
+
+_COMPARE: dict[Operator, Callable[[Any, Any], Any]] = {
+    Operator.LT: op.lt,
+    Operator.LE: op.le,
+    Operator.GT: op.gt,
+    Operator.GE: op.ge,
+}

@@ -13,9 +13,10 @@ import itertools
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from CTARucioDIRAC.domain import errors
-from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator, Scalar
+from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator, Scalar, number
 
 #: Columns of Rucio's own table of DIDs that hold what users set; they can't be mixed with other keys in a search.
 USER_COLUMNS = (
@@ -52,6 +53,8 @@ _SUFFIX = {
 }
 _ANY_VALUE = "**"
 _MAX_GROUPS = 20
+#: Servers refuse longer addresses (gunicorn at 4094 characters).
+_MAX_ADDRESS = 3000
 _DATES = (
     "%Y-%m-%d %H:%M:%S",
     "%Y-%m-%dT%H:%M:%S",
@@ -112,7 +115,20 @@ def rucio_filters(query: MetadataQuery, prefix: str) -> SearchPlan:
         exact = exact and all(sure for _, sure in alternatives)
         groups = [group | alt for group, (alt, _) in itertools.product(groups, alternatives)]
     loose = base | {c.key: _ANY_VALUE for c in asked}
-    return SearchPlan(requests=[[group] for group in groups], loose=[loose], exact=exact)
+    return SearchPlan(requests=_packed(groups), loose=[loose], exact=exact)
+
+
+def _packed(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Alternatives in as few requests as their length allows: they travel in the address."""
+    requests: list[list[dict[str, Any]]] = [[]]
+    length = 0
+    for group in groups:
+        length += len(quote(repr(group)))
+        if requests[-1] and length > _MAX_ADDRESS:
+            requests.append([])
+            length = len(quote(repr(group)))
+        requests[-1].append(group)
+    return requests
 
 
 def _values(condition: Condition) -> tuple[Scalar, ...]:
@@ -128,15 +144,44 @@ def _one(condition: Condition, value: Scalar) -> tuple[dict[str, Any], bool]:
         operator = Operator.EQ
     elif operator is Operator.NOT_IN:
         return {key: _ANY_VALUE}, False
-    if isinstance(value, dt.datetime):
+    if isinstance(value, bool):  # the server's cast takes 1 for true
+        return {key + _SUFFIX[operator]: value}, False
+    spelled = number(value)
+    if spelled is not None:
+        return {key + _SUFFIX[operator]: spelled}, True
+    time = _as_time(value)
+    if time is not None:
+        return _around(key, operator, time), False
+    text = str(value)
+    survives = _survives(text)
+    if operator is Operator.EQ:
+        return {key: text if survives else _pattern(text)}, survives
+    if not survives:
         return {key: _ANY_VALUE}, False
-    if isinstance(value, str):
-        survives = _survives(value)
-        if operator is Operator.EQ:
-            return {key: value if survives else _pattern(value)}, survives
-        return ({key + _SUFFIX[operator]: value} if survives else {key: _ANY_VALUE}), False
-    # "true" is a number to nobody but Python; the server would compare 1 and true alike in its cast
-    return {key + _SUFFIX[operator]: value}, False
+    return {key + _SUFFIX[operator]: text}, operator is Operator.NE
+
+
+def _as_time(value: Scalar) -> dt.datetime | None:
+    """Time of a value, in UTC without saying so, as ISO texts are kept."""
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).replace(tzinfo=None) if value.tzinfo else value
+    try:
+        return dt.datetime.strptime(str(value)[:19], "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        return None
+
+
+def _around(key: str, operator: Operator, time: dt.datetime) -> dict[str, Any]:
+    """Filter for ISO texts near a time: to the minute, as the server would make a time of one with seconds."""
+    before = time.strftime("%Y-%m-%dT%H:%M")
+    after = (time + dt.timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M")
+    if operator in (Operator.GT, Operator.GE):
+        return {f"{key}.gte": before}
+    if operator in (Operator.LT, Operator.LE):
+        return {f"{key}.lte": after}
+    if operator is Operator.EQ:
+        return {f"{key}.gte": before, f"{key}.lte": after}
+    return {key: _ANY_VALUE}
 
 
 def _survives(value: str) -> bool:

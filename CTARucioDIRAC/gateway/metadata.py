@@ -62,12 +62,15 @@ class MetadataVerbs(NameVerbs):
             yield from (found.did for found in self.find_names(scope, prefix, wanted))
             return
         plan = rucio_filters(query, prefix)
-        seen: set[Did] = set()
+        seen: set[str] = set()
         for conditions in plan.requests:
-            names = self._candidates(scope, conditions, plan.loose, wanted, query)
-            for chunk in chunks((Did(scope, name) for name in names if Did(scope, name) not in seen), CHUNK):
-                seen.update(chunk)
-                yield from self._confirmed(chunk, query, None if wanted == frozenset(DidType) else wanted, plan.exact)
+            names, exact = self._candidates(scope, conditions, plan.loose, wanted, query)
+            new = [Did(scope, name) for name in names if name not in seen]
+            seen.update(did.name for did in new)
+            if wanted != frozenset(DidType) and not query.keys <= frozenset(USER_COLUMNS):
+                new = self._of_types(new, wanted, prefix)
+            for chunk in chunks(new, CHUNK):
+                yield from chunk if plan.exact and exact else self._confirmed(chunk, query)
 
     def _candidates(
         self,
@@ -76,28 +79,28 @@ class MetadataVerbs(NameVerbs):
         loose: list[dict[str, Any]],
         wanted: frozenset[DidType],
         query: MetadataQuery,
-    ) -> Iterator[str]:
-        """Names that the server finds; a superset where values of different kinds share a key."""
+    ) -> tuple[list[str], bool]:
+        """Names that the server finds, and whether it took the conditions as they were."""
         what = f"searching scope {scope} for {query}"
         word = type_word(wanted)
         try:
             # Answers are read to the end before the first is given on: an error in the middle must not leave a part.
-            names = list(self._stream(lambda: self._client.list_dids(scope, conditions, did_type=word), what))
+            return list(self._stream(lambda: self._client.list_dids(scope, conditions, did_type=word), what)), True
         except (errors.NotAllowed, errors.NotFound):
             raise
         except errors.CtaRucioError:
             # The database stumbled over a value of another kind: take all that have the keys, and look at each.
-            names = list(self._stream(lambda: self._client.list_dids(scope, loose, did_type=word), what))
-        return iter(names)
+            return list(self._stream(lambda: self._client.list_dids(scope, loose, did_type=word), what)), False
 
-    def _confirmed(
-        self, dids: list[Did], query: MetadataQuery, types: frozenset[DidType] | None, exact: bool
-    ) -> Iterator[Did]:
-        """Those of the right type that really match."""
-        if types is not None:
-            records = self.get_dids(dids)
-            dids = [did for did in dids if did in records and records[did].type in types]
-        if not exact:
-            metadata = self.get_metadata(dids)
-            dids = [did for did in dids if query.matches(metadata.get(did, {}))]
-        yield from dids
+    def _of_types(self, dids: list[Did], types: frozenset[DidType], prefix: str) -> list[Did]:
+        """Those of the right type: the server ignores it in a search by custom keys."""
+        if types == {DidType.FILE} and len(dids) > 2 * CHUNK:
+            # collections are far fewer than files
+            collections = {c.did for c in self.find_names(dids[0].scope, prefix, set(DidType) - types)}
+            return [did for did in dids if did not in collections]
+        records = self.get_dids(dids)
+        return [did for did in dids if did in records and records[did].type in types]
+
+    def _confirmed(self, dids: list[Did], query: MetadataQuery) -> list[Did]:
+        metadata = self.get_metadata(dids)
+        return [did for did in dids if query.matches(metadata.get(did, {}))]

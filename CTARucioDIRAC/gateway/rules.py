@@ -129,7 +129,9 @@ class RuleVerbs(NameVerbs):
             "activity": activity,
             "did_type": did_type.value[0] if did_type else None,
             "state": _RULE_LETTERS[state] if state else None,
-            "created_after": created_after.strftime("%Y-%m-%dT%H:%M:%S.000Z") if created_after else None,
+            "created_after": created_after.astimezone(dt.UTC).strftime("%a, %d %b %Y %H:%M:%S UTC")
+            if created_after
+            else None,
         }
         given = {key: value for key, value in conditions.items() if value is not None}
         for answer in self._stream(lambda: self._client.list_replication_rules(given), f"listing rules with {given}"):
