@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,12 +65,25 @@ def status(
         str | None, typer.Argument(help="Container of a campaign, such as /ctao/campaigns/night1; default: all.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=1,
+            help="Wait until the campaign is complete (exit code 0), needs attention, or so long (exit code 1).",
+        ),
+    ] = None,
 ) -> None:
     """Say what is recalled, running, done and failed."""
+    if wait is not None and campaign is None:
+        raise typer.BadParameter("--wait needs the campaign to wait for")
     from CTARucioDIRAC.TransformationSystem.Client.CampaignStatus import campaign_status
     from CTARucioDIRAC.TransformationSystem.Client.CampaignTransformations import find_steps
 
     gateway = _connect()
+    if wait is not None and campaign is not None:
+        _wait(gateway, campaign, wait)
     if campaign is None:
         from DIRAC.TransformationSystem.Client.TransformationClient import TransformationClient
 
@@ -79,11 +93,51 @@ def status(
     found = [campaign_status(gateway, name) for name in names]
     if as_json:
         print(json.dumps(found if campaign is None else found[0], indent=1))
-        return
-    for item in found:
-        _print_status(item)
-    if not found:
-        print("No campaigns.")
+    else:
+        for item in found:
+            _print_status(item)
+        if not found:
+            print("No campaigns.")
+    if wait is not None and found[0]["state"] != "complete":
+        raise typer.Exit(1)
+
+
+def _wait(gateway: Any, campaign: str, seconds: float) -> None:
+    """Show progress on standard error until there is nothing to wait for."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from CTARucioDIRAC.TransformationSystem.Client.CampaignStatus import campaign_status
+
+    end = time.monotonic() + seconds
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+        while True:
+            item = campaign_status(gateway, campaign)
+            for name, done, total in _bars(item):
+                if name not in tasks:
+                    tasks[name] = bars.add_task(name)
+                bars.update(tasks[name], completed=done, total=total or None)
+            if item["state"] != "running" or time.monotonic() > end:
+                return
+            time.sleep(2)  # between two questions; the campaign's state is the condition
+
+
+def _bars(item: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """What to show of a campaign: how much of what is done."""
+    processed = item["steps"][0]["files"].get("Processed", 0)
+    recall = item["recall"]
+    # a file whose input is processed has been recalled, though it is not on the buffer any more
+    bars = [
+        (
+            "recalled from tape",
+            max(recall["online"], min(recall["online"] + processed, recall["selected"])),
+            recall["selected"],
+        )
+    ]
+    for step in item["steps"]:
+        bars.append((f"{step['step']}: files", step["files"].get("Processed", 0), sum(step["files"].values())))
+    return bars
 
 
 def _connect() -> Any:
