@@ -3,10 +3,7 @@
 ``python -m CTARucioDIRAC.testbed.rucio_daemons HEARTBEAT`` (Rucio's configuration comes from ``RUCIO_HOME``). Each
 group of daemons has a thread, so that a slow deletion doesn't hold up transfers; each daemon runs alone in its round, so
 that one that raises doesn't stop the others. ``HEARTBEAT`` is a JSON file, written after each round: per group when it
-last went round and what its daemons raised.
-
-Patched in this process, both for a testbed's pace and because there is one instance only: the wait of each daemon start
-for other instances to take their share of the work, and the look at the schema's version before each round.
+last went round and what its daemons raised. For what is patched in this process see :mod:`.rucio_patches`.
 """
 
 from __future__ import annotations
@@ -24,12 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import rucio_patches
 from .state import write_atomically
 
 #: Pause between two looks for work, in seconds.
 PAUSE = 0.5
 #: A group goes round at least this often, whether there seems to be work or not.
 ROUND_AT_LEAST_EVERY = 10.0
+#: A group in which a daemon raised goes round again after this.
+RETRY_AFTER = 2.0
 
 
 @dataclass
@@ -100,28 +100,14 @@ GROUPS = (
 )
 
 
-def at_a_testbeds_pace() -> None:
-    """Take the waits for other instances, and repeated looks at the schema, out of Rucio's daemons."""
-    import rucio.daemons.common as common
-    import rucio.db.sqla.util as database
-
-    original = common.db_workqueue
-
-    def without_waiting(*arguments: Any, **named: Any) -> Any:
-        return original(*arguments, **(named | {"partition_wait_time": None}))
-
-    common.db_workqueue = without_waiting
-    if database.is_old_db():
-        raise SystemExit("Rucio's database has another schema version than the code: run `cta-rucio-testbed reset`")
-    database.is_old_db = lambda: False
-
-
 def run(heartbeat: Path) -> None:
     """Go round until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    at_a_testbeds_pace()
+    rucio_patches.ping_connections()
+    rucio_patches.no_partition_wait()
+    rucio_patches.check_schema_once()
     logging.getLogger().setLevel(logging.WARNING)
     runs = {name: importlib.import_module(f"rucio.daemons.{name}").run for group in GROUPS for name in group.daemons}
     lock = threading.Lock()
@@ -160,7 +146,7 @@ def _go_round(
                     logging.exception("%s failed; it runs again in the next round", name)
                     group.errors[name] = f"{type(error).__name__}: {error}"[:500]
             group.last_round = time.time()
-            due = time.monotonic() + ROUND_AT_LEAST_EVERY
+            due = time.monotonic() + (RETRY_AFTER if group.errors else ROUND_AT_LEAST_EVERY)
             beat()
         stop.wait(group.every)
 

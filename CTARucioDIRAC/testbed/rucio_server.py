@@ -17,6 +17,8 @@ from urllib.parse import unquote
 
 from gunicorn.app.base import BaseApplication
 
+from . import rucio_patches
+
 WORKERS = 2
 THREADS = 8
 
@@ -67,11 +69,10 @@ def as_behind_mod_ssl(application: WsgiApplication) -> WsgiApplication:
 
 def rucio_application() -> WsgiApplication:
     """Rucio's application, loaded once in the parent so that its workers share the memory."""
-    from rucio.core import replica_sorter
+    rucio_patches.ping_connections()
+    rucio_patches.sort_without_geoip()
     from rucio.web.rest.flaskapi.v1.main import application
 
-    # There is no GeoLite database here: the default order would look for it once per replica, 3 ms each.
-    replica_sorter.sort_geoip = lambda replicas, *_, **__: sorted(replicas)
     gc.collect()
     gc.freeze()
     return as_behind_mod_ssl(application)
