@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from CTARucioDIRAC.domain.errors import CtaRucioError
-from CTARucioDIRAC.testbed import environment
-from CTARucioDIRAC.testbed.cli import open_layout
+from CTARucioDIRAC.testbed import environment, state
+from CTARucioDIRAC.testbed.cli import default_directory
 from CTARucioDIRAC.testbed.layout import Layout
 from CTARucioDIRAC.testbed.service import TestbedError
 
@@ -54,7 +54,12 @@ class Stages:
 
 
 def run(
-    directory: Annotated[Path | None, typer.Option("--dir", help="State directory of the testbed.")] = None,
+    directory: Annotated[
+        Path,
+        typer.Option(
+            "--dir", envvar="CTA_RUCIO_TESTBED_DIR", help="State directory.", default_factory=default_directory
+        ),
+    ],
     input_directory: Annotated[
         Path | None, typer.Option("--input", help="Your own raw files (DL0 in ACADA's tree, or simtel).")
     ] = None,
@@ -68,7 +73,7 @@ def run(
     with --input. Nothing is canned: each figure of the table at the end is read back from Rucio, DIRAC, the tape library
     or the files.
     """
-    layout = open_layout(directory)
+    layout = state.load(directory.absolute())
     name = time.strftime("demo%Y%m%dT%H%M%S", time.gmtime())
     os.environ.update(environment.client(layout, "robot"))
     for variable in environment.UNWANTED:

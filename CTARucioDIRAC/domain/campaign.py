@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -99,7 +99,7 @@ class Step(_Strict):
     config: str | None = Field(
         default=None, description="Configuration file of the script, relative to the campaign file."
     )
-    options: Sequence[str] = Field(default=(), description="More command-line options for the script.")
+    options: tuple[str, ...] = Field(default=(), description="More command-line options for the script.")
     output: Output
     max_attempts: int = Field(default=5, ge=1, le=9, description="Jobs tried for one input before it is set aside.")
     cpu_time: int = Field(default=86400, ge=60, description="Seconds of CPU time that a job may take.")
@@ -122,7 +122,7 @@ class Campaign(_Strict):
     )
     selection: Selection
     staging: Staging
-    steps: Sequence[Step] = Field(min_length=1)
+    steps: tuple[Step, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Campaign:

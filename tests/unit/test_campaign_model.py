@@ -120,3 +120,8 @@ def test_chunks_hold_whole_groups_and_a_quarter_of_the_window():
 def test_merging_takes_all_files_of_an_observation():
     files = [SelectedFile(f"/ctao/n1/DL2/obs{o}-{c}.h5", 1, o) for o in (1, 2) for c in (0, 1, 2)]
     assert [(g.key, len(g.files)) for g in divide("merge", files).groups] == [("obs1", 3), ("obs2", 3)]
+
+
+def test_a_specification_survives_its_way_through_rucio():
+    campaign = Campaign.model_validate(GOOD)
+    assert Campaign.model_validate_json(campaign.model_dump_json()) == campaign
