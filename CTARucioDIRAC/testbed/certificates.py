@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,7 +89,7 @@ def ensure_proxy(layout: Layout, role: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     user, group = ROLES[role].user, ROLES[role].group
     chain = X509Chain()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         for result in (
             chain.loadChainFromFile(str(layout.certs / f"{user}.pem")),
@@ -156,7 +157,7 @@ def _pem(key: rsa.RSAPrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(content)
     temporary.chmod(mode)

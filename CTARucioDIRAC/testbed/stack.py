@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import certificates, keeper, rucio, state
+from . import certificates, keeper, rucio, state, xrootd
 from .layout import ROLES, Layout
 from .service import Service, TestbedError, running, start, stop, wait_healthy
 
@@ -20,6 +21,7 @@ Report = Callable[[str, str], None]
 
 GROUPS: Mapping[str, Callable[[Layout], list[Service]]] = {
     "rucio": rucio.services,
+    "storage": xrootd.services,
 }
 #: How long an `up` or `down` waits for another one that is at work on the same state directory.
 LOCK_PATIENCE = 300.0
@@ -27,7 +29,24 @@ LOCK_PATIENCE = 300.0
 
 def all_services(layout: Layout) -> dict[str, Service]:
     """Every service of the stack but its keeper, by name."""
-    return {service.name: service for services in GROUPS.values() for service in services(layout)}
+    return {
+        service.name: dataclasses.replace(service, prepare=_one_at_a_time(group, service.prepare))
+        for group, services in GROUPS.items()
+        for service in services(layout)
+    }
+
+
+_PREPARING = {group: threading.Lock() for group in GROUPS}
+
+
+def _one_at_a_time(group: str, prepare: Callable[[], None]) -> Callable[[], None]:
+    """Services of a group write some files in common: they prepare one after the other."""
+
+    def prepare_alone() -> None:
+        with _PREPARING[group]:
+            prepare()
+
+    return prepare_alone
 
 
 def select(layout: Layout, only: Iterable[str] = ()) -> dict[str, Service]:
@@ -182,7 +201,7 @@ def _in_order(
 ) -> None:
     """Act on all services side by side, on each after those before it (by default: those that it needs)."""
     done = {name: threading.Event() for name in services}
-    failures: list[BaseException] = []
+    failures: list[TestbedError] = []
 
     def run(service: Service) -> None:
         try:
@@ -191,8 +210,11 @@ def _in_order(
                     done[name].wait()
             if not failures:
                 action(service)
-        except BaseException as error:
+        except TestbedError as error:
             failures.append(error)
+        except Exception as error:
+            failures.append(TestbedError(f"{service.name}: {type(error).__name__}: {error}"))
+            failures[-1].__cause__ = error
         finally:
             done[service.name].set()
 

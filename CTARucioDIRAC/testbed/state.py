@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -144,7 +145,7 @@ def secret(layout: Layout, name: str) -> str:
 
 def write_atomically(path: Path, content: str, mode: int = 0o644) -> None:
     """Replace a file in one step, so that a reader or a killed writer never leaves half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
         file.write(content)
     temporary.chmod(mode)
