@@ -140,6 +140,18 @@ def validate_name(name: str) -> str:
     return name
 
 
+def validate_did(did: Did) -> Did:
+    """Return the DID if Rucio and CTAO's policy accept it as it is; raises :class:`InvalidInput` otherwise."""
+    validate_scope(did.scope)
+    if did.name.startswith("/"):
+        path = validate_lfn(did.name)
+        if path != did.name:
+            raise InvalidInput(f"{str(did)!r} isn't written as Rucio keeps it: {path}")
+    else:
+        validate_name(did.name)
+    return did
+
+
 def parent_of(lfn: str) -> str:
     """Directory of a valid path; the parent of ``/ctao`` is ``/``, and that of ``/`` is ``/``."""
     return lfn.rpartition("/")[0] or "/"

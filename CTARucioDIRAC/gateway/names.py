@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from CTARucioDIRAC.domain import errors
-from CTARucioDIRAC.domain.identifiers import Did, chunks
+from CTARucioDIRAC.domain.identifiers import Did, chunks, validate_did
 
 from . import translate
 from .protocol import Content, Depth, DidRecord, DidType
@@ -58,7 +58,7 @@ class NameVerbs(Verbs):
         self._add_collections(dids, DidType.CONTAINER, {})
 
     def _add_collections(self, dids: Iterable[Did], kind: DidType, options: Mapping[str, Any]) -> None:
-        for chunk in chunks(dict.fromkeys(dids), CHUNK):
+        for chunk in chunks(map(validate_did, dict.fromkeys(dids)), CHUNK):
             missing = chunk
             while missing:
                 try:

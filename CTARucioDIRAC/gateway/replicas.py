@@ -7,13 +7,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from CTARucioDIRAC.domain import errors
-from CTARucioDIRAC.domain.identifiers import Did, chunks
+from CTARucioDIRAC.domain.identifiers import Did, chunks, validate_did
 
 from . import translate
 from .names import NameVerbs
 from .protocol import DidRecord, DidType, FileRecord, FileReplicas, ReplicaState
 from .verbs import CHUNK, some
 
+#: So many writers of the same files at the same time are coped with.
+_WRITERS = 5
 _LETTERS = {
     ReplicaState.AVAILABLE: "A",
     ReplicaState.UNAVAILABLE: "U",
@@ -29,27 +31,38 @@ class ReplicaVerbs(NameVerbs):
 
     def add_replicas(self, rse: str, files: Iterable[FileRecord]) -> None:
         records = list({record.did: record for record in files}.values())
-        known = self.get_dids(record.did for record in records)
+        known = self._check_content(records)
+        for chunk in chunks(records, CHUNK):
+            for attempt in range(_WRITERS):
+                try:
+                    self._register(rse, chunk, known)
+                    break
+                except (errors.AlreadyExists, errors.Unavailable):
+                    # Somebody else registers the same: the server fails one of us without saying why.
+                    if attempt == _WRITERS - 1:
+                        raise
+                    known = self._check_content(chunk)
+
+    def _check_content(self, records: list[FileRecord]) -> dict[Did, DidRecord]:
+        known = self.get_dids(validate_did(record.did) for record in records)
         for record in records:
             if record.did in known:
                 _check_same_content(record, known[record.did])
-        for chunk in chunks(records, CHUNK):
-            old = [record.did for record in chunk if record.did in known]
-            there = self.list_replicas(old, all_states=True, rse_expression=rse) if old else {}
-            states = {did: r.state for did, file in there.items() for r in file.replicas if r.rse == rse}
-            new = [record for record in chunk if record.did not in states]
-            if new:
-                with self._doing(f"registering {some([record.did for record in new])} at {rse}"):
-                    self._client.add_replicas(rse, [_replica_dict(record) for record in new])
-            self.set_replica_states(
-                rse,
-                {
-                    record.did: record.state
-                    for record in chunk
-                    if record.state is ReplicaState.AVAILABLE
-                    and states.get(record.did) in (ReplicaState.UNAVAILABLE, ReplicaState.COPYING)
-                },
-            )
+        return known
+
+    def _register(self, rse: str, records: list[FileRecord], known: Collection[Did]) -> None:
+        old = [record.did for record in records if record.did in known]
+        there = self.list_replicas(old, all_states=True, rse_expression=rse) if old else {}
+        states = {did: r.state for did, file in there.items() for r in file.replicas if r.rse == rse}
+        new = [record for record in records if record.did not in states]
+        if new:
+            with self._doing(f"registering {some([record.did for record in new])} at {rse}"):
+                self._client.add_replicas(rse, [_replica_dict(record) for record in new])
+        unfinished = (ReplicaState.UNAVAILABLE, ReplicaState.COPYING)
+        arrived = [record for record in records if record.state is ReplicaState.AVAILABLE]
+        self.set_replica_states(
+            rse, {record.did: record.state for record in arrived if states.get(record.did) in unfinished}
+        )
 
     def list_replicas(
         self,

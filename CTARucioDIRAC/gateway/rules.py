@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import fnmatch
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -61,7 +62,7 @@ class RuleVerbs(NameVerbs):
                     source_replica_expression=source_replica_expression,
                     grouping=grouping.value,
                     comment=comment,
-                    meta=dict(meta) if meta else None,
+                    meta=json.dumps(dict(meta)) if meta else None,
                     asynchronous=asynchronous,
                     priority=priority,
                 )

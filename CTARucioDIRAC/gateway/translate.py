@@ -46,7 +46,13 @@ _ERRORS: dict[type[errors.CtaRucioError], tuple[str, ...]] = {
         "FileReplicaAlreadyExists",
     ),
     errors.DifferentContent: ("FileConsistencyMismatch",),
-    errors.Conflict: ("InsufficientTargetRSEs", "RSEOverQuota", "UnsupportedOperation", "ManualRuleApprovalBlocked"),
+    errors.Conflict: (
+        "InsufficientTargetRSEs",
+        "ManualRuleApprovalBlocked",
+        "ReplicaIsLocked",
+        "RSEOverQuota",
+        "UnsupportedOperation",
+    ),
     errors.NotAllowed: ("AccessDenied", "InsufficientAccountLimit", "InsufficientQuota"),
     errors.NotAuthenticated: ("CannotAuthenticate", "CannotAuthorize", "IdentityError", "IdentityNotFound"),
     errors.InvalidInput: (
