@@ -31,9 +31,9 @@ _CHUNK = 1 << 20
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 #: XRootD marks an upload that is not complete yet with this bit (persist on successful close).
-_INCOMPLETE = stat.S_ISUID
+_INCOMPLETE = stat.S_ISVTX
 #: Marks an online file that was recalled, so that it may stay longer than one that was just archived.
-_RECALLED = stat.S_ISVTX
+_RECALLED = stat.S_ISGID
 #: On a file system without leases, a file counts as complete when unchanged for so many seconds.
 _QUIET = 3.0
 
