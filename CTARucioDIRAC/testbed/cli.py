@@ -90,7 +90,7 @@ def up(
     """
     directory = directory.absolute()
     software = software.absolute() if software else None
-    privileges.leave_root(directory, sys.argv[1:], _readable(software or default_software()))
+    privileges.leave_root(directory, sys.argv[1:], _readable(software or default_software()), explain=True)
     names = [name for part in only or [] for name in part.split(",") if name]
     requirements.check([group for group in stack.GROUPS if not names or group in names])
     given: dict[str, Any] = {"port_base": port_base, "software": software, "workers": workers}

@@ -15,12 +15,13 @@ from .environment import SYSTEM_PATH
 from .service import TestbedError
 
 USER = "ctarucio"
-#: Number of CAP_DAC_READ_SEARCH in the kernel's sets.
-_READ_SEARCH = 2
+#: Capabilities in setpriv's notation: none, or reading alone.
+_NONE = "-all"
+_READING = "-all,+dac_read_search"
 _KEPT_VARIABLES = ("TERM", "COLUMNS", "LINES", "NO_COLOR", "LANG")
 
 
-def leave_root(root: Path, arguments: Sequence[str], readable: Sequence[Path]) -> None:
+def leave_root(root: Path, arguments: Sequence[str], readable: Sequence[Path], explain: bool = False) -> None:
     """Run the command again as an unprivileged user, if this process is root's; does not return then.
 
     Parameters
@@ -32,6 +33,8 @@ def leave_root(root: Path, arguments: Sequence[str], readable: Sequence[Path]) -
         Of the command line.
     readable : sequence of Path
         What the user has to be able to read: environment, package, software.
+    explain : bool
+        Whether to say so when the processes keep a capability.
 
     Raises
     ------
@@ -42,7 +45,7 @@ def leave_root(root: Path, arguments: Sequence[str], readable: Sequence[Path]) -
         return
     user = _owner(root)
     _check_reach(user, root)
-    capabilities = _capabilities_to_read(user, readable)
+    capabilities = _capabilities_to_read(user, readable, explain)
     variables = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     variables |= {"PATH": SYSTEM_PATH, "HOME": "/nonexistent"}
     python = [sys.executable, "-P", "-m", "CTARucioDIRAC.testbed.cli"]
@@ -90,48 +93,46 @@ def _setpriv(user: pwd.struct_passwd, capabilities: str) -> list[str]:
         )
     group = grp.getgrgid(user.pw_gid).gr_gid
     command = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={group}", "--init-groups", "--no-new-privs"]
-    return [*command, f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", f"--bounding-set={capabilities}"]
+    command += [f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", f"--bounding-set={capabilities}"]
+    if capabilities != _NONE:
+        # else access(2), with which many programs ask before they open a file, would not count the capability
+        command.append("--securebits=+no_setuid_fixup")
+    return command
 
 
 def _can_read(user: pwd.struct_passwd, paths: Sequence[Path], capabilities: str) -> Path | None:
     """The first of the paths that the user cannot open, None if there is none."""
-    # not `test -r`: that asks with access(2), which ignores capabilities
-    script = 'for path in "$@"; do if [ -d "$path" ]; then cd "$path"; else exec 3<"$path"; fi || { echo "$path"; exit 1; }; done'
+    script = 'for path in "$@"; do test -r "$path" || { echo "$path"; exit 1; }; done'
     command = [*_setpriv(user, capabilities), "/bin/sh", "-c", script, "sh", *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     if done.returncode == 0:
         return None
-    return Path(done.stdout.strip() or str(paths[0]))
+    return Path(done.stdout.strip() or paths[0])  # it says nothing when setpriv itself was refused
 
 
 def _check_reach(user: pwd.struct_passwd, root: Path) -> None:
-    if _can_read(user, [root], "-all"):
+    if _can_read(user, [root], _NONE):
         raise TestbedError(
             f"the user {user.pw_name}, as whom the stack runs, cannot enter {root} (one of its parent directories is closed). "
             "Choose a directory with --dir that every user can enter, such as one below /var/tmp."
         )
 
 
-def _capabilities_to_read(user: pwd.struct_passwd, readable: Sequence[Path]) -> str:
+def _capabilities_to_read(user: pwd.struct_passwd, readable: Sequence[Path], explain: bool) -> str:
     """Capabilities, in setpriv's notation, that the user needs to read the environment: none, or reading alone."""
     paths = [path for path in readable if path.exists()]
-    closed = _can_read(user, paths, "-all")
+    closed = _can_read(user, paths, _NONE)
     if closed is None:
-        return "-all"
-    reading = "-all,+dac_read_search"
-    bounding = int(next(line for line in _own_status() if line.startswith("CapBnd:")).split()[1], 16)
-    if bounding >> _READ_SEARCH & 1 and _can_read(user, paths, reading) is None:
-        print(
-            f"{closed} is closed to the user {user.pw_name}, as whom the stack runs: its processes keep the one "
-            "capability CAP_DAC_READ_SEARCH (to read any file).",
-            file=sys.stderr,
-        )
-        return reading
+        return _NONE
+    if _can_read(user, paths, _READING) is None:
+        if explain:
+            print(
+                f"{closed} is closed to the user {user.pw_name}, as whom the stack runs: its processes keep the one "
+                "capability CAP_DAC_READ_SEARCH (to read any file).",
+                file=sys.stderr,
+            )
+        return _READING
     raise TestbedError(
         f"the user {user.pw_name}, as whom the stack runs, cannot read {closed}, and root here has no capability to let it. "
-        f"Open that path (chmod o+rx on it and its parents), or install the environment elsewhere, such as below /opt."
+        "Open that path (chmod o+rx on it and its parents), or install the environment elsewhere, such as below /opt."
     )
-
-
-def _own_status() -> list[str]:
-    return Path("/proc/self/status").read_text().splitlines()
