@@ -135,18 +135,15 @@ def own_files(programs: Path, directory: Path, scope: str) -> RawData:
         if kinds[item["kind"]] != kind:
             aside[str(path)] = "is a simulation file beside DL0 files; give it a directory of its own"
             continue
-        files.append(_own_file(path, item, _own_lfn(path, item, kind, scope, directory)))
+        files.append(_own_file(path, item, _own_lfn(path, item, kind, scope)))
     top = "/ctao/sim" if kind == "simtel" else f"/ctao/{scope}/DL0"
     return RawData(kind, top, files, aside)
 
 
-def _own_lfn(path: Path, item: Mapping[str, Any], kind: str, scope: str, directory: Path) -> str:
+def _own_lfn(path: Path, item: Mapping[str, Any], kind: str, scope: str) -> str:
     if kind == "simtel":
         return f"/ctao/sim/{item['obs_id']}/{path.name}"
-    parts = path.relative_to(directory.parent).parts
-    if "DL0" not in parts:
-        raise InvalidInput(f"{path} is a DL0 file outside of ACADA's tree: its path must have a component DL0")
-    return f"/ctao/{scope}/" + "/".join(parts[parts.index("DL0") :])
+    return f"/ctao/{scope}/{item['dl0_path']}"
 
 
 def _own_file(path: Path, item: Mapping[str, Any], lfn: str) -> RawFile:
@@ -162,7 +159,7 @@ def _bdms_metadata(item: Mapping[str, Any]) -> dict[str, Any]:
         "obs_id": item.get("obs_id"),
         "sb_id": item.get("sb_id"),
         "subarray_id": item.get("subarray_id"),
-        "tel_ids": [item["tel_id"]] if item.get("tel_id") else None,
+        "tel_ids": item.get("tel_ids") or ([item["tel_id"]] if item.get("tel_id") else None),
         "start_time": item.get("start"),
         "end_time": item.get("end"),
         "data_level": 0 if item["kind"] != "simtel" else -1,

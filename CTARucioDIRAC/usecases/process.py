@@ -116,7 +116,12 @@ def check_output(step: Step, group: Group, inputs: Path, output: Path, work: Pat
         If the output is refused; the message names every reason.
     """
     paths = [local_path(inputs, lfn) for lfn in group.lfns]
-    answer = _run(step.name, software_bin(area, step), _check(step, paths, output), work, "check", accept=(0, 1))
+    programs = software_bin(area, step)
+    command = _check(step, paths, output)
+    if step.kind == "simtel":  # a single telescope has no direction: then DL1 is all there can be
+        raw = json.loads(_run(step.name, programs, ["cta-rucio-inspect-raw", str(paths[0])], work, "inspect"))
+        command += ["--levels", "DL1_PARAMETERS", *(["DL2"] if raw["stereo"] else [])]
+    answer = _run(step.name, programs, command, work, "check", accept=(0, 1))
     report: Report = json.loads(answer)
     if report.get("reasons"):
         raise ProcessingFailed(f"step {step.name}, {group.key}: output refused: {'; '.join(report['reasons'])}")
@@ -149,7 +154,7 @@ def _script(step: Step, paths: Sequence[Path], output: Path, configuration: Sequ
         source = _triggers(paths)[0]
         for path in paths:
             if (name := parse_name(path.name)) and name.chunk is None:
-                monitoring = ["--monitoring-source", "PointingSource", f"--PointingSource.input_url={path}"]
+                monitoring = ["--monitoring-source", "DL0PointingSource", f"--DL0PointingSource.input_url={path}"]
     command = ["ctapipe-process", "-i", str(source), "-o", str(output)]
     return [*command, *configuration, *monitoring, *provenance, *step.options]
 
@@ -160,7 +165,8 @@ def _check(step: Step, paths: Sequence[Path], output: Path) -> list[str]:
         return [*command, "--merged-from", *map(str, paths)]
     if step.kind == "simtel":
         return [*command, "--simtel", str(paths[0])]
-    return [*command, "--dl0-triggers", *map(str, _triggers(paths))]
+    names = [path.name for path in paths if (name := parse_name(path.name)) and name.chunk is not None]
+    return [*command, "--dl0-triggers", *map(str, _triggers(paths)), "--expect", *names]
 
 
 def _run(step: str, programs: Path, command: Sequence[str], work: Path, what: str, accept: Sequence[int] = (0,)) -> str:

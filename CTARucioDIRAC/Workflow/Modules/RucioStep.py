@@ -113,7 +113,10 @@ class RucioStep(ModuleBase):
         return {
             "campaign": campaign.base,
             "step": step.name,
-            "data_level": step.output.data_level,
+            "data_level": step.output.data_level if "DL2" in report["data_levels"] else 1,
+            "data_levels": report["data_levels"],
+            "product_id": report["product_id"],
+            "activity_id": report["activity_id"],
             "obs_id": group.obs_id,
             "software": step.software.name,
             "software_version": step.software.version,
