@@ -222,13 +222,15 @@ def _progress() -> Iterator[Callable[[str, str], None]]:
 
 
 def _print_status(found: dict[str, Any]) -> None:
-    table = Table("service", "health", "pid", "ports", "memory", "", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for heading in ("service", "health", "pid", "ports", "memory"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("")
     colours = {"healthy": "green", "unhealthy": "red", "dead": "red", "down": "dim"}
     for one in found["services"]:
         memory = f"{one['memory'] / 2**20:.0f} MiB" if one["memory"] is not None else ""
         health = f"[{colours[one['health']]}]{one['health']}[/]"
-        ports = " ".join(str(port) for port in one["ports"])
-        table.add_row(one["name"], health, str(one["pid"] or ""), ports, memory, escape(one["reason"]))
+        table.add_row(one["name"], health, str(one["pid"] or ""), _ranges(one["ports"]), memory, escape(one["reason"]))
     out.print(table)
     storage = Table("RSE", "type", "site", "port", "schemes", "directory", box=None, header_style="bold")
     for rse in found["rses"]:
@@ -239,6 +241,17 @@ def _print_status(found: dict[str, Any]) -> None:
     total = found["memory"] / 2**20
     verdict = "[green]healthy[/]" if found["healthy"] else "[red]not healthy[/]"
     out.print(f"{verdict}; {total:.0f} MiB in all; state in {escape(found['directory'])}")
+
+
+def _ranges(ports: list[int]) -> str:
+    """Ports in few characters: ``18401 18422-18442``."""
+    parts: list[tuple[int, int]] = []
+    for port in sorted(ports):
+        if parts and port == parts[-1][1] + 1:
+            parts[-1] = (parts[-1][0], port)
+        else:
+            parts.append((port, port))
+    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import keeper, stack
 from .layout import RSES, TAPE, Layout
-from .service import ProcessId, Service, family, running
+from .service import ProcessId, Service, family, recorded, running
 
 #: Seconds that all services together have to answer.
 PATIENCE = 30.0
@@ -111,6 +111,8 @@ def _status(layout: Layout, service: Service, wanted: bool, answers: Mapping[str
     process = running(layout, service.name)
     members = [member.pid for member in family(process)] if process else []
     health, reason = _health(process, wanted, answers[service.name])
+    if health == "dead" and recorded(layout, service.name) is None:
+        reason = "it was not started yet: `up` did not get so far"
     return ServiceStatus(
         name=service.name,
         pid=process.pid if process else None,
