@@ -159,7 +159,7 @@ _RECORD_AND_EXEC = """
 record=$1; shift
 ticks=$(read -r line </proc/$$/stat; set -- ${line##*) }; shift 19; echo $1)
 read -r boot </proc/sys/kernel/random/boot_id
-echo "{\\"pid\\": $$, \\"start_ticks\\": $ticks, \\"boot\\": \\"$boot\\"}" >"$record"
+echo "{\\"pid\\": $$, \\"start_ticks\\": $ticks, \\"boot\\": \\"$boot\\"}" >"$record.$$" && mv "$record.$$" "$record"
 exec "$@"
 """
 
