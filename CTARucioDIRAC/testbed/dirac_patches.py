@@ -207,7 +207,7 @@ def mark_requests(directory: Path, name: str) -> None:
 
     def match_a_job(self: Any, descriptions: Any) -> Any:
         result = original(self, descriptions)
-        nothing_to_do = DErrno.cmpError(result, DErrno.EWMSNOMATCH)
+        nothing_to_do = not result["OK"] and DErrno.cmpError(result, DErrno.EWMSNOMATCH)
         mark(directory, name, {"OK": True} if nothing_to_do else result)
         return result
 

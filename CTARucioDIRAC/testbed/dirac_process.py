@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from .dirac_launcher import MODULE
 from .dirac_patches import mark_file
 from .layout import Layout
 from .service import NotReady, Service, nothing, running
+
+#: Seconds after which an agent that has not ended a cycle counts as hung.
+STALE_AFTER = 300.0
+NEVER = float("inf")
 
 
 def process(
@@ -68,7 +73,7 @@ def process(
         ports=ports,
         needs=needs,
         prepare=make_ready,
-        healthy=healthy or (lambda: check_marks(layout, name, members)),
+        healthy=healthy or (lambda: check_marks(layout, name, members, STALE_AFTER if kind == "agent" else NEVER)),
         complete=complete,
         deadline=deadline,
         stop_timeout=stop_timeout,
@@ -80,8 +85,19 @@ def marks(layout: Layout, name: str) -> Path:
     return layout.run / "dirac" / name
 
 
-def check_marks(layout: Layout, name: str, members: Sequence[str]) -> None:
+def check_marks(layout: Layout, name: str, members: Sequence[str], stale_after: float = NEVER) -> None:
     """Return if each agent or executor of a process has worked since the process started.
+
+    Parameters
+    ----------
+    layout : Layout
+        The stack.
+    name : str
+        The process's service name.
+    members : sequence of str
+        What runs in it.
+    stale_after : float
+        Seconds after which a mark is too old; executors and workers make one when they begin to work only.
 
     Raises
     ------
@@ -90,11 +106,14 @@ def check_marks(layout: Layout, name: str, members: Sequence[str]) -> None:
     """
     supervised = running(layout, name)
     for member in members:
+        file = mark_file(marks(layout, name), member)
         try:
-            mark = json.loads(mark_file(marks(layout, name), member).read_text())
+            mark, age = json.loads(file.read_text()), time.time() - file.stat().st_mtime
         except (OSError, ValueError):
-            mark = {}
+            mark, age = {}, 0.0
         if supervised is None or mark.get("pid") != supervised.pid:
             raise NotReady(f"{member} has not done its first cycle")
+        if age > stale_after:
+            raise NotReady(f"{member} has not ended a cycle for {age:.0f} s")
         if not mark["ok"]:
             raise NotReady(f"the last cycle of {member} failed: {mark['message']}")
