@@ -66,6 +66,7 @@ def run(
     observations: Annotated[int, typer.Option(min=1, help="Observation blocks of the night that is made.")] = 2,
     chunks: Annotated[int, typer.Option(min=1, help="Chunks in each observation.")] = 2,
     events: Annotated[int, typer.Option(min=1, help="Events in each chunk.")] = 20,
+    result: Annotated[Path | None, typer.Option("--json", help="Also write the table's figures to this file.")] = None,
 ) -> None:
     """Take raw data from the telescope's disk to tape and a second site, and reprocess it from there.
 
@@ -78,14 +79,14 @@ def run(
     os.environ.update(environment.client(layout, "robot"))
     for variable in environment.UNWANTED:
         os.environ.pop(variable, None)
-    Demo(layout, name, Stages()).run(input_directory, observations, chunks, events)
+    Demo(layout, name, Stages(), result).run(input_directory, observations, chunks, events)
 
 
 class Demo:
     """One run; its files are in ``demo/<name>`` of the current directory's testbed."""
 
-    def __init__(self, layout: Layout, name: str, stages: Stages) -> None:
-        self.layout, self.name, self.stages = layout, name, stages
+    def __init__(self, layout: Layout, name: str, stages: Stages, result: Path | None) -> None:
+        self.layout, self.name, self.stages, self.result = layout, name, stages, result
         self.programs = layout.software / "ctapipe-0.28" / "bin"
         self.directory = Path(os.environ.get("TMPDIR", "/var/tmp")) / f"cta-rucio-{name}"
         self.directory.mkdir(parents=True)
@@ -178,7 +179,10 @@ class Demo:
             errors = report.direction_errors(self.programs, data.truth, local)
         journal = self.layout.root / "tape" / "journal.jsonl"
         tape = report.recalled(journal, (f.lfn for f in data.files), since)
-        report.print_table(data, tape, status, steps, errors, self.stages.seconds)
+        found = report.figures(data, tape, status, steps, errors, self.stages.seconds)
+        report.print_table(found)
+        if self.result is not None:
+            self.result.write_text(json.dumps(found, indent=1))
         example = steps[last].names[0] if steps[last].names else base
         print(f"""
 Look further; the stack is left running ({self.layout.root}):

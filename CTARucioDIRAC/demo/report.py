@@ -75,14 +75,43 @@ def direction_errors(programs: Path, truth: Path, merged: Iterable[Path]) -> lis
     return errors
 
 
-def print_table(
+def figures(
     data: RawData,
     tape: tuple[int, int],
     status: Mapping[str, Any],
     steps: Mapping[str, Outputs],
     errors: Sequence[float],
     seconds: Mapping[str, float],
-) -> None:
+) -> dict[str, Any]:
+    """All that the table shows, for scripts."""
+    return {
+        "campaign": status["campaign"],
+        "state": status["state"],
+        "raw": {
+            "files": [file.lfn for file in data.files],
+            "bytes": sum(file.size for file in data.files),
+            "events": data.events,
+            "set_aside": dict(data.set_aside),
+        },
+        "recalled": {"files": tape[0], "bytes": tape[1]},
+        "steps": [
+            {
+                "step": step["step"],
+                "jobs": step["jobs"],
+                "outputs": list(steps[step["step"]].names),
+                "output_dataset": step["output_dataset"],
+                "bytes": steps[step["step"]].size,
+                "events": steps[step["step"]].events,
+                "reconstructed": steps[step["step"]].reconstructed,
+            }
+            for step in status["steps"]
+        ],
+        "median_direction_error_deg": list(errors),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+    }
+
+
+def print_table(found: Mapping[str, Any]) -> None:
     """Print what was done."""
     table = Table(title="What was done", title_justify="left", show_header=False)
     table.add_column(justify="left")
@@ -91,20 +120,22 @@ def print_table(
     def row(name: str, value: object) -> None:
         table.add_row(name, str(value))
 
-    row("raw files ingested", len(data.files))
-    row("bytes", f"{sum(file.size for file in data.files) / 1e6:.1f} MB")
-    if data.set_aside:
-        row("set aside", len(data.set_aside))
-    row("recalled from tape", f"{tape[0]} files, {tape[1] / 1e6:.1f} MB")
-    for step in status["steps"]:
-        found = steps[step["step"]]
+    raw = found["raw"]
+    row("raw files ingested", f"{len(raw['files'])} files, {raw['bytes'] / 1e6:.1f} MB")
+    if raw["set_aside"]:
+        row("set aside", f"{len(raw['set_aside'])} files")
+    row("recalled from tape", f"{found['recalled']['files']} files, {found['recalled']['bytes'] / 1e6:.1f} MB")
+    for step in found["steps"]:
         row(f"{step['step']}: jobs done", f"{step['jobs'].get('Done', 0)} of {sum(step['jobs'].values())}")
-        row(f"{step['step']}: outputs", f"{len(found.names)} files, {found.size / 1e6:.1f} MB")
-        row(f"{step['step']}: events", f"{found.events} out of {data.events}, {found.reconstructed} with a direction")
-    if errors:
+        row(f"{step['step']}: outputs", f"{len(step['outputs'])} files, {step['bytes'] / 1e6:.1f} MB")
+        row(
+            f"{step['step']}: events",
+            f"{raw['events']} in, {step['events']} out, {step['reconstructed']} with a direction",
+        )
+    if errors := found["median_direction_error_deg"]:
         row("median direction error, by observation", ", ".join(f"{error:.4f}°" for error in errors))
     table.add_section()
-    for name, value in seconds.items():
+    for name, value in found["seconds"].items():
         row(name, f"{value:.1f} s")
-    row("all", f"{sum(seconds.values()):.1f} s")
+    row("all", f"{sum(found['seconds'].values()):.1f} s")
     Console().print(table)
