@@ -17,7 +17,7 @@ from .zfits import DamagedFile, ZfitsFile, open_zfits
 POINTING = "/dl0/monitoring/telescope/pointing"
 EMPTY: dict[str, Any] = {
     "file": None, "kind": "unreadable", "reason": None, "bytes": None, "obs_id": None, "sb_id": None,
-    "subarray_id": None, "tel_ids": [], "chunk": None, "stream": None, "n_events": None, "start": None, "end": None,
+    "subarray_id": None, "tel_id": None, "tel_ids": [], "chunk": None, "stream": None, "n_events": None, "start": None, "end": None,
     "stereo": None, "particles": [], "zenith_deg": None, "azimuth_deg": None, "checksum_valid": None, "dl0_path": None,
 }  # fmt: skip
 
@@ -27,7 +27,7 @@ gets the kind "unreadable" and a reason; it never ends the command.
 
   kind        simtel, event or trigger (DL0), pointing, unreadable
   obs_id      observation block; for simtel the run number
-  sb_id, subarray_id, tel_ids, chunk, stream, n_events, start, end (UTC)
+  sb_id, subarray_id, tel_ids, chunk, stream, n_events, start, end (UTC); tel_id of an event file
   stereo      two telescopes or more: DL2 with directions is possible (simtel, trigger)
   particles, zenith_deg, azimuth_deg       simtel
   checksum_valid   FITS checksums were verified (DL0)
@@ -74,6 +74,7 @@ def _dl0(path: Path) -> dict[str, Any]:
     return {
         **content,
         "kind": zfits.kind,
+        "tel_id": name.tel_id,
         "tel_ids": tel_ids,
         "chunk": name.chunk,
         "stream": name.stream,

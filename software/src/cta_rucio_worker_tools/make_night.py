@@ -152,7 +152,8 @@ def _write_block(night: Night, block: Any, cameras: dict[int, Any], directory: P
     from .pointing import write_pointing
 
     rng = np.random.default_rng([night.seed, block.obs_id])
-    entries, truth = [], []
+    entries: list[Any] = []
+    truth: list[Any] = []
     for chunk in range(night.chunks):
         truth += _write_chunk(night, block, chunk, cameras, rng, directory)
         entries += _chunk_entries(night, block, chunk, directory)

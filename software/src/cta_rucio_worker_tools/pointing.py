@@ -36,7 +36,7 @@ def _table_path(tel_id: int) -> str:
     return f"{DL0_TEL_POINTING_GROUP}/tel_{tel_id:03d}"
 
 
-class DL0PointingSource(MonitoringSource):
+class DL0PointingSource(MonitoringSource):  # type: ignore[misc]
     """Fill telescope and array pointing of observed events from a pointing monitoring file.
 
     To be used with ``ctapipe-process --monitoring-source DL0PointingSource --DL0PointingSource.input_url=FILE``.

@@ -132,7 +132,9 @@ def _add_run(found: SimtelFile, header: dict[str, Any]) -> None:
 
 def _add_event(found: SimtelFile, item: ArrayEvent) -> None:
     """Add an event as ctapipe sees it: telescopes with data that didn't trigger are left out."""
-    event_id, triggered, with_data = int(item.header.id), (), []
+    event_id = int(item.header.id)
+    triggered: tuple[int, ...] = ()
+    with_data: list[int] = []
     for part in item:
         if isinstance(part, TriggerInformation):
             event_id = int(part.header.id) or event_id

@@ -139,4 +139,5 @@ class Camera:
         edges = np.arange(N_SAMPLES + 1) * self._period_ns - time[lit, np.newaxis]
         integral = np.interp(edges, self._pulse_time, self._pulse_integral)
         samples[lit] += charge[lit, np.newaxis] * np.diff(integral, axis=1)
-        return np.clip((samples + np.float32(OFFSET)) * np.float32(SCALE), 0, 65535).astype(np.uint16)
+        stored: np.ndarray = np.clip((samples + np.float32(OFFSET)) * np.float32(SCALE), 0, 65535).astype(np.uint16)
+        return stored
