@@ -49,7 +49,7 @@ def refusals(source: Input, output: Output, levels: list[str]) -> list[str]:
     """
     reasons = list(source.faults)
     if not source.events:
-        reasons.append("the input has no events")
+        return reasons or ["the input has no events"]
     doubled = sorted(event for event, n in source.events.items() if n > 1)
     if doubled:
         reasons.append(f"{len(doubled)} events are in the input more than once: {named(doubled)}")
