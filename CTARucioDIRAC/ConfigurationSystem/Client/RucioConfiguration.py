@@ -1,0 +1,93 @@
+"""What DIRAC's configuration says about Rucio: the catalogue's options, and which account each group and host acts as."""
+
+from __future__ import annotations
+
+from DIRAC import gConfig
+from DIRAC.ConfigurationSystem.Client.Helpers.Registry import getHosts
+
+from CTARucioDIRAC.domain.errors import InvalidSettings
+from CTARucioDIRAC.domain.settings import CatalogueSettings, catalogue_settings
+
+CATALOGUES = "/Resources/FileCatalogs"
+CATALOGUE_TYPE = "RucioFileCatalog"
+GROUPS = "/Registry/Groups"
+HOSTS = "/Registry/Hosts"
+ACCOUNT = "RucioAccount"
+
+
+def catalogueName() -> str:
+    """Name of the section of the Rucio catalogue.
+
+    Raises
+    ------
+    InvalidSettings
+        There is none, or more than one.
+    """
+    sections = gConfig.getSections(CATALOGUES).get("Value", [])
+    names = [name for name in sections if gConfig.getValue(f"{CATALOGUES}/{name}/CatalogType", name) == CATALOGUE_TYPE]
+    if len(names) == 1:
+        return str(names[0])
+    if names:
+        raise InvalidSettings(f"{CATALOGUES} has several catalogues of type {CATALOGUE_TYPE}: {', '.join(names)}")
+    raise InvalidSettings(f"{CATALOGUES} has no catalogue of type {CATALOGUE_TYPE}: add a section {CATALOGUE_TYPE}")
+
+
+def readCatalogueSettings(name: str | None = None) -> CatalogueSettings:
+    """Read and check the options of the Rucio catalogue.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name of its section; the one of its type, unless given.
+
+    Raises
+    ------
+    InvalidSettings
+        Naming what is missing or wrong.
+    """
+    section = f"{CATALOGUES}/{name or catalogueName()}"
+    result = gConfig.getOptionsDict(section)
+    if not result["OK"]:
+        raise InvalidSettings(f"{section} can't be read: {result['Message']}")
+    return catalogue_settings(result["Value"], section)
+
+
+def groupAccount(group: str) -> str:
+    """Rucio account of a DIRAC group.
+
+    Raises
+    ------
+    InvalidSettings
+        The group has none: an account is never guessed.
+    """
+    return _account(f"{GROUPS}/{group}/{ACCOUNT}", f"DIRAC group {group!r}")
+
+
+def hostAccount(host: str) -> str:
+    """Rucio account of a DIRAC host, for servers and agents that act with the host certificate.
+
+    Raises
+    ------
+    InvalidSettings
+        The host has none.
+    """
+    return _account(f"{HOSTS}/{host}/{ACCOUNT}", f"host {host!r}")
+
+
+def _account(option: str, owner: str) -> str:
+    account = gConfig.getValue(option, "")
+    if not account:
+        raise InvalidSettings(f"{owner} has no Rucio account: set {option}")
+    return str(account)
+
+
+def groupsOfAccount(account: str) -> list[str]:
+    """DIRAC groups that act as a Rucio account; usually one."""
+    groups = gConfig.getSections(GROUPS).get("Value", [])
+    return [str(group) for group in groups if gConfig.getValue(f"{GROUPS}/{group}/{ACCOUNT}", "") == account]
+
+
+def hostsOfAccount(account: str) -> list[str]:
+    """DIRAC hosts that act as a Rucio account."""
+    hosts = getHosts().get("Value", [])
+    return [str(host) for host in hosts if gConfig.getValue(f"{HOSTS}/{host}/{ACCOUNT}", "") == account]

@@ -1,0 +1,166 @@
+"""The gateway to Rucio for whoever DIRAC says is acting now: one for each account and credential, kept.
+
+DIRAC decides: the host certificate where ``/DIRAC/Security/UseServerCertificate`` is on, otherwise the current proxy
+(``X509_USER_PROXY``, which ``executeWithUserProxy`` and shifters change, or the user's default). Asked at every call, so
+that one process can serve several users; nothing is put into the environment.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from DIRAC import gConfig
+from DIRAC.ConfigurationSystem.Client.Helpers.Registry import getHostnameForDN
+from DIRAC.Core.Security import Locations
+from DIRAC.Core.Security.ProxyInfo import getProxyInfo
+from DIRAC.Core.Security.X509Chain import X509Chain
+
+from CTARucioDIRAC.ConfigurationSystem.Client import RucioConfiguration
+from CTARucioDIRAC.domain.errors import InvalidSettings, NotAuthenticated
+from CTARucioDIRAC.domain.settings import CatalogueSettings
+from CTARucioDIRAC.gateway.connection import CertificateCredential, Credential, ProxyCredential, Server
+from CTARucioDIRAC.gateway.protocol import RucioGateway
+from CTARucioDIRAC.gateway.rucio_gateway import RestRucioGateway
+
+#: Proxies of that many users are kept in mind at the same time.
+_MAX_KEPT = 200
+_lock = threading.Lock()
+_identities: dict[tuple[tuple[str, int, int], ...], "Identity"] = {}
+_gateways: dict[tuple[Server, str, Credential], RestRucioGateway] = {}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who acts: a user in a group, or a host.
+
+    Attributes
+    ----------
+    name : str
+        DIRAC user name, or name of the host.
+    group : str
+        DIRAC group; ``hosts`` for a host.
+    account : str
+        Rucio account that it acts as.
+    """
+
+    name: str
+    group: str
+    account: str
+    credential: Credential
+
+
+def currentIdentity() -> Identity:
+    """Find out who acts now.
+
+    Raises
+    ------
+    NotAuthenticated
+        There is no proxy, or no host certificate.
+    InvalidSettings
+        The group, or the host, has no Rucio account.
+    """
+    credential = _currentCredential()
+    try:
+        stats = [(str(path), path.stat()) for path in credential.files]
+    except OSError as error:
+        raise NotAuthenticated(f"no usable credential: {error}") from error
+    stamp = tuple((name, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
+    with _lock:
+        known = _identities.get(stamp)
+    if known is None:
+        known = _proxyIdentity(credential) if isinstance(credential, ProxyCredential) else _hostIdentity(credential)
+        with _lock:
+            if len(_identities) >= _MAX_KEPT:
+                _identities.clear()
+            _identities[stamp] = known
+    return known
+
+
+def _currentCredential() -> Credential:
+    if gConfig.useServerCertificate():
+        files = Locations.getHostCertificateAndKeyLocation()
+        if not files:
+            raise NotAuthenticated(
+                "no host certificate found: set /DIRAC/Security/CertFile and /DIRAC/Security/KeyFile"
+            )
+        return CertificateCredential(Path(files[0]), Path(files[1]))
+    path = Locations.getProxyLocation()
+    if not path:
+        raise NotAuthenticated("no proxy found: run dirac-proxy-init, or set X509_USER_PROXY")
+    return ProxyCredential(Path(path))
+
+
+def _proxyIdentity(credential: ProxyCredential) -> Identity:
+    result = getProxyInfo(str(credential.path), disableVOMS=True)
+    if not result["OK"]:
+        raise NotAuthenticated(f"proxy {credential.path} can't be read: {result['Message']}")
+    info = result["Value"]
+    group = info.get("group")
+    if not group:
+        raise NotAuthenticated(f"proxy {credential.path} has no DIRAC group: make one with dirac-proxy-init -g <group>")
+    name = str(info.get("username", info["identity"]))
+    return Identity(name, str(group), RucioConfiguration.groupAccount(str(group)), credential)
+
+
+def _hostIdentity(credential: CertificateCredential) -> Identity:
+    chain = X509Chain()
+    result = chain.loadChainFromFile(str(credential.certificate))
+    if result["OK"]:
+        result = chain.getCertInChain(0)
+    if result["OK"]:
+        result = result["Value"].getSubjectDN()
+    if not result["OK"]:
+        raise NotAuthenticated(f"host certificate {credential.certificate} can't be read: {result['Message']}")
+    dn = str(result["Value"])
+    result = getHostnameForDN(dn)
+    if not result["OK"]:
+        raise InvalidSettings(f"no host in {RucioConfiguration.HOSTS} has the DN {dn}")
+    host = str(result["Value"])
+    return Identity(host, "hosts", RucioConfiguration.hostAccount(host), credential)
+
+
+def rucioServer(settings: CatalogueSettings) -> Server:
+    """Where Rucio is and whom to trust, after the catalogue's settings.
+
+    Raises
+    ------
+    InvalidSettings
+        No directory of trusted authorities is known.
+    """
+    ca = settings.CACertificate or Locations.getCAsLocation()
+    if not ca:
+        raise InvalidSettings("no trusted authorities found: set CACertificate of the catalogue, or X509_CERT_DIR")
+    return Server(
+        rucio_host=settings.RucioHost,
+        auth_host=settings.AuthHost,
+        ca=Path(ca),
+        vo=settings.RucioVO,
+        timeout=settings.RequestTimeout,
+    )
+
+
+def currentGateway(settings: CatalogueSettings | None = None) -> RucioGateway:
+    """Gateway to Rucio for who acts now; nothing is sent.
+
+    Parameters
+    ----------
+    settings : CatalogueSettings, optional
+        The catalogue's, from the configuration, unless given.
+
+    Raises
+    ------
+    NotAuthenticated, InvalidSettings
+        See :func:`currentIdentity` and :func:`rucioServer`.
+    """
+    identity = currentIdentity()
+    server = rucioServer(settings or RucioConfiguration.readCatalogueSettings())
+    key = (server, identity.account, identity.credential)
+    with _lock:
+        gateway = _gateways.get(key)
+        if gateway is None:
+            if len(_gateways) >= _MAX_KEPT:
+                _gateways.clear()
+            gateway = _gateways[key] = RestRucioGateway(*key)
+        return gateway

@@ -1,0 +1,95 @@
+"""Settings of the catalogue, read strictly: an unknown or ill-typed option is an error that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from .errors import InvalidSettings
+
+_Address = Annotated[str, pydantic.StringConstraints(pattern=r"^https://[^/\s]+(/[^\s]*)?$")]
+
+
+def _strip_slash(value: str) -> str:
+    return value.rstrip("/")
+
+
+class CatalogueSettings(pydantic.BaseModel):
+    """Options of ``/Resources/FileCatalogs/RucioFileCatalog``.
+
+    Attributes
+    ----------
+    RucioHost : str
+        Address of Rucio's REST server, such as ``https://rucio.example.org``.
+    AuthHost : str
+        Address of its authentication server; the same, unless given.
+    CACertificate : pathlib.Path or None
+        Trusted authorities: one file, or a hashed directory; DIRAC's own directory unless given.
+    VO : str
+        Virtual organisation, which is the first component of every path.
+    RucioVO : str
+        Rucio's own name of it; ``def`` on a server for one VO.
+    ScopeAlgorithm : str
+        How a path gives its scope: ``ctao_bdms`` takes the second component, and the user's name below ``/<vo>/user``.
+    RequestTimeout : float
+        Seconds to wait for one answer of Rucio.
+    CatalogType, AccessType, Status, Master, CatalogURL
+        Read by DIRAC itself.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    RucioHost: Annotated[_Address, pydantic.AfterValidator(_strip_slash)]
+    AuthHost: Annotated[_Address, pydantic.AfterValidator(_strip_slash)] = ""
+    CACertificate: Path | None = None
+    VO: Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    RucioVO: Annotated[str, pydantic.StringConstraints(min_length=1)] = "def"
+    ScopeAlgorithm: Literal["ctao_bdms"] = "ctao_bdms"
+    RequestTimeout: Annotated[float, pydantic.Field(ge=1, le=3600)] = 300.0
+    CatalogType: Literal["RucioFileCatalog"] = "RucioFileCatalog"
+    AccessType: Literal["Read", "Write", "Read-Write"] = "Read-Write"
+    Status: Literal["Active", "InActive"] = "Active"
+    Master: Literal["True", "False"] = "False"
+    CatalogURL: str = ""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _default_auth_host(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("AuthHost") and values.get("RucioHost"):
+            return values | {"AuthHost": values["RucioHost"]}
+        return values
+
+
+def catalogue_settings(options: Mapping[str, Any], section: str) -> CatalogueSettings:
+    """Check the options of a catalogue.
+
+    Parameters
+    ----------
+    options : mapping
+        Option names and their texts.
+    section : str
+        Where they come from; named in errors.
+
+    Raises
+    ------
+    InvalidSettings
+        Naming every option that is missing, unknown or ill-typed.
+    """
+    try:
+        return CatalogueSettings.model_validate(dict(options))
+    except pydantic.ValidationError as error:
+        complaints = [_complaint(section, problem) for problem in error.errors()]
+        raise InvalidSettings("; ".join(complaints)) from None
+
+
+def _complaint(section: str, problem: Any) -> str:
+    option = f"{section}/{'.'.join(map(str, problem['loc']))}"
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(CatalogueSettings.model_fields)
+        return f"{option} is no option of the Rucio catalogue; known are {known}"
+    if problem["type"] == "missing":
+        return f"{option} is missing"
+    return f"{option} = {problem['input']!r}: {problem['msg']}"
