@@ -27,7 +27,7 @@ from CTARucioDIRAC.gateway.rucio_gateway import RestRucioGateway
 #: Proxies of that many users are kept in mind at the same time.
 _MAX_KEPT = 200
 _lock = threading.Lock()
-_identities: dict[tuple[tuple[str, int, int], ...], "Identity"] = {}
+_identities: dict[tuple[tuple[str, int, int], ...], Identity] = {}
 _gateways: dict[tuple[Server, str, Credential], RestRucioGateway] = {}
 
 
