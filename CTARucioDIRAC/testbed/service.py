@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,16 +114,30 @@ def running(layout: Layout, name: str) -> ProcessId | None:
     return process if process and process.alive() else None
 
 
-def _check_ports_free(service: Service) -> None:
-    for port in service.ports:
+def check_ports_free(who: str, ports: Iterable[int]) -> None:
+    """Raise an error that names the first port on which somebody listens.
+
+    Parameters
+    ----------
+    who : str
+        Who needs the ports, for the message.
+    ports : iterable of int
+        Ports of 127.0.0.1.
+
+    Raises
+    ------
+    TestbedError
+        When one of them cannot be bound.
+    """
+    for port in ports:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 raise TestbedError(
-                    f"{service.name}: port {port} is in use ({error.strerror}) by a process that this stack did not start. "
-                    "Stop that process, or choose other ports with --port-base."
+                    f"{who}: port {port} is in use ({error.strerror}) by a process that this stack did not start. "
+                    "Stop that process (`ss -ltnp` shows it), or bring up a stack with another --dir and --port-base."
                 ) from error
 
 
@@ -132,7 +146,7 @@ def start(layout: Layout, service: Service) -> ProcessId:
     if process := running(layout, service.name):
         return process
     _end_orphans(layout, service.name)
-    _check_ports_free(service)
+    check_ports_free(service.name, service.ports)
     service.prepare()
     log = layout.log / f"{service.name}.log"
     record = _record(layout, service.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .layout import PORT_SPAN, Layout
-from .service import TestbedError
+from .service import TestbedError, check_ports_free
 
 #: Version of the state directory's arrangement; another one is refused, not converted.
 FORMAT = 1
@@ -103,13 +103,20 @@ def create(root: Path, prefix: Path, defaults: Mapping[str, Any], given: Mapping
                 "cta-rucio-testbed, or choose another --dir."
             )
         options = {name: getattr(layout, name) for name in _OPTIONS} | named
+        if options["port_base"] != layout.port_base:
+            raise TestbedError(
+                f"{root} has its ports from {layout.port_base} on; they are part of its storage addresses and stay. "
+                f"Leave --port-base out, or choose another --dir for a stack with ports from {options['port_base']} on."
+            )
     else:
         if root.exists() and any(entry.name != LOCK for entry in root.iterdir()):
             raise TestbedError(f"{root} is not empty and holds no testbed: nothing was changed. Choose another --dir.")
         options = dict(defaults) | named
-    layout = Layout(root=root, prefix=prefix, **options)
+    known, layout = is_testbed(root), Layout(root=root, prefix=prefix, **options)
     if not 1024 <= layout.port_base <= 65536 - PORT_SPAN:
         raise TestbedError(f"port base {layout.port_base} is out of range: choose 1024 to {65536 - PORT_SPAN}.")
+    if not known:
+        check_ports_free("a new stack", range(layout.port_base, layout.port_base + PORT_SPAN))
     root.mkdir(parents=True, exist_ok=True)
     check_disk(root)
     for directory in (layout.run, layout.log, root / "home", root / "tmp"):

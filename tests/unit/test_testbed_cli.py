@@ -1,0 +1,80 @@
+"""The command line: exit codes and messages."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from CTARucioDIRAC.testbed import cli, state
+from CTARucioDIRAC.testbed.layout import Layout
+
+
+@pytest.fixture
+def layout(tmp_path):
+    made = Layout(tmp_path, 23400, Path(sys.prefix), Path("/opt/software"))
+    made.log.mkdir()
+    state.save(made)
+    return made
+
+
+def command(*arguments):
+    words = [sys.executable, "-m", "CTARucioDIRAC.testbed.cli", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_help_teaches_with_examples():
+    shown = CliRunner().invoke(cli.app, ["--help"])
+    assert shown.exit_code == 0
+    for word in ("up", "down", "status", "env", "logs", "reset", 'eval "$(cta-rucio-testbed env)"'):
+        assert word in shown.output
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["up", "--workers", "many"], ["status", "--no-such-option"]])
+def test_a_wrong_command_line_ends_with_2(arguments):
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["status", "down", "env", "logs", "reset"])
+def test_without_a_stack_each_command_says_how_to_bring_one_up(name, tmp_path):
+    done = command(name, "--dir", tmp_path)
+    assert done.returncode == 1
+    assert "holds no testbed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_reset_leaves_a_foreign_directory_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    assert command("reset", "--yes", "--dir", tmp_path).returncode == 1
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_env_prints_lines_for_a_shell(layout):
+    done = command("env", "--role", "production", "--dir", layout.root)
+    assert done.returncode == 0
+    assert f"export RUCIO_HOME={layout.root}/rucio/client-production" in done.stdout
+    assert command("env", "--role", "boss", "--dir", layout.root).returncode == 1
+
+
+def test_logs_lists_and_prints(layout):
+    (layout.log / "postgres.log").write_text("one\ntwo\nthree\n")
+    assert command("logs", "--dir", layout.root).stdout == "postgres\n"
+    assert command("logs", "postgres", "--lines", "2", "--dir", layout.root).stdout == "two\nthree\n"
+    unknown = command("logs", "mailer", "--dir", layout.root)
+    assert (unknown.returncode, "There are logs of: postgres" in unknown.stderr) == (1, True)
+
+
+def test_options_have_their_environment_variables(layout, monkeypatch):
+    monkeypatch.setenv("CTA_RUCIO_TESTBED_DIR", str(layout.root))
+    assert str(layout.root) in CliRunner().invoke(cli.app, ["env"]).output
+
+
+def test_environments_have_state_directories_of_their_own(monkeypatch):
+    first = cli.default_directory()
+    monkeypatch.setattr(sys, "prefix", "/opt/another")
+    assert cli.default_directory() != first
+
+
+def test_ports_are_shown_in_few_characters():
+    assert cli._ranges([18442, 18401, 18420, 18421, 18422]) == "18401 18420-18422 18442"
