@@ -83,6 +83,18 @@ _ERRORS: dict[type[errors.CtaRucioError], tuple[str, ...]] = {
 }
 _BY_NAME = {name: kind for kind, names in _ERRORS.items() for name in names}
 _MAX_TEXT = 400
+#: Keys that Rucio keeps in columns of its own, with their widths.
+COLUMN_WIDTHS = {
+    "datatype": 50,
+    "stream_name": 70,
+    "project": 50,
+    "prod_step": 50,
+    "version": 50,
+    "campaign": 50,
+    "phys_group": 25,
+    "provenance": 2,
+}
+MAX_TEXT = 10**9
 
 
 def error_from(name: str, text: str, doing: str) -> errors.CtaRucioError:
@@ -281,6 +293,11 @@ def plain_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise errors.InvalidInput(f"metadata key {key!r}: {value!r} can't be kept: {error}") from None
+        if len(str(value)) > COLUMN_WIDTHS.get(key, MAX_TEXT):
+            raise errors.InvalidInput(
+                f"metadata key {key!r} is one of Rucio's own columns, of {COLUMN_WIDTHS[key]} characters: {value!r} is too "
+                "long for it; take another key"
+            )
         plain[key] = value
     return plain
 

@@ -15,7 +15,7 @@ HOSTS = "/Registry/Hosts"
 ACCOUNT = "RucioAccount"
 
 
-def catalogueName() -> str:
+def catalogue_name() -> str:
     """Name of the section of the Rucio catalogue.
 
     Raises
@@ -32,7 +32,7 @@ def catalogueName() -> str:
     raise InvalidSettings(f"{CATALOGUES} has no catalogue of type {CATALOGUE_TYPE}: add a section {CATALOGUE_TYPE}")
 
 
-def readCatalogueSettings(name: str | None = None) -> CatalogueSettings:
+def read_catalogue_settings(name: str | None = None) -> CatalogueSettings:
     """Read and check the options of the Rucio catalogue.
 
     Parameters
@@ -45,14 +45,14 @@ def readCatalogueSettings(name: str | None = None) -> CatalogueSettings:
     InvalidSettings
         Naming what is missing or wrong.
     """
-    section = f"{CATALOGUES}/{name or catalogueName()}"
+    section = f"{CATALOGUES}/{name or catalogue_name()}"
     result = gConfig.getOptionsDict(section)
     if not result["OK"]:
         raise InvalidSettings(f"{section} can't be read: {result['Message']}")
     return catalogue_settings(result["Value"], section)
 
 
-def groupAccount(group: str) -> str:
+def group_account(group: str) -> str:
     """Rucio account of a DIRAC group.
 
     Raises
@@ -63,7 +63,7 @@ def groupAccount(group: str) -> str:
     return _account(f"{GROUPS}/{group}/{ACCOUNT}", f"DIRAC group {group!r}")
 
 
-def hostAccount(host: str) -> str:
+def host_account(host: str) -> str:
     """Rucio account of a DIRAC host, for servers and agents that act with the host certificate.
 
     Raises
@@ -81,13 +81,13 @@ def _account(option: str, owner: str) -> str:
     return str(account)
 
 
-def groupsOfAccount(account: str) -> list[str]:
+def groups_of_account(account: str) -> list[str]:
     """DIRAC groups that act as a Rucio account; usually one."""
     groups = gConfig.getSections(GROUPS).get("Value", [])
     return [str(group) for group in groups if gConfig.getValue(f"{GROUPS}/{group}/{ACCOUNT}", "") == account]
 
 
-def hostsOfAccount(account: str) -> list[str]:
+def hosts_of_account(account: str) -> list[str]:
     """DIRAC hosts that act as a Rucio account."""
     hosts = getHosts().get("Value", [])
     return [str(host) for host in hosts if gConfig.getValue(f"{HOSTS}/{host}/{ACCOUNT}", "") == account]

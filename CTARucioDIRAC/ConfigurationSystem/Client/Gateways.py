@@ -51,7 +51,7 @@ class Identity:
     credential: Credential
 
 
-def currentIdentity() -> Identity:
+def current_identity() -> Identity:
     """Find out who acts now.
 
     Raises
@@ -61,7 +61,7 @@ def currentIdentity() -> Identity:
     InvalidSettings
         The group, or the host, has no Rucio account.
     """
-    credential = _currentCredential()
+    credential = _current_credential()
     try:
         stats = [(str(path), path.stat()) for path in credential.files]
     except OSError as error:
@@ -70,7 +70,7 @@ def currentIdentity() -> Identity:
     with _lock:
         known = _identities.get(stamp)
     if known is None:
-        known = _proxyIdentity(credential) if isinstance(credential, ProxyCredential) else _hostIdentity(credential)
+        known = _proxy_identity(credential) if isinstance(credential, ProxyCredential) else _host_identity(credential)
         with _lock:
             if len(_identities) >= _MAX_KEPT:
                 _identities.clear()
@@ -78,7 +78,7 @@ def currentIdentity() -> Identity:
     return known
 
 
-def _currentCredential() -> Credential:
+def _current_credential() -> Credential:
     if gConfig.useServerCertificate():
         files = Locations.getHostCertificateAndKeyLocation()
         if not files:
@@ -92,7 +92,7 @@ def _currentCredential() -> Credential:
     return ProxyCredential(Path(path))
 
 
-def _proxyIdentity(credential: ProxyCredential) -> Identity:
+def _proxy_identity(credential: ProxyCredential) -> Identity:
     result = getProxyInfo(str(credential.path), disableVOMS=True)
     if not result["OK"]:
         raise NotAuthenticated(f"proxy {credential.path} can't be read: {result['Message']}")
@@ -101,10 +101,10 @@ def _proxyIdentity(credential: ProxyCredential) -> Identity:
     if not group:
         raise NotAuthenticated(f"proxy {credential.path} has no DIRAC group: make one with dirac-proxy-init -g <group>")
     name = str(info.get("username", info["identity"]))
-    return Identity(name, str(group), RucioConfiguration.groupAccount(str(group)), credential)
+    return Identity(name, str(group), RucioConfiguration.group_account(str(group)), credential)
 
 
-def _hostIdentity(credential: CertificateCredential) -> Identity:
+def _host_identity(credential: CertificateCredential) -> Identity:
     chain = X509Chain()
     result = chain.loadChainFromFile(str(credential.certificate))
     if result["OK"]:
@@ -118,10 +118,10 @@ def _hostIdentity(credential: CertificateCredential) -> Identity:
     if not result["OK"]:
         raise InvalidSettings(f"no host in {RucioConfiguration.HOSTS} has the DN {dn}")
     host = str(result["Value"])
-    return Identity(host, "hosts", RucioConfiguration.hostAccount(host), credential)
+    return Identity(host, "hosts", RucioConfiguration.host_account(host), credential)
 
 
-def rucioServer(settings: CatalogueSettings) -> Server:
+def rucio_server(settings: CatalogueSettings) -> Server:
     """Where Rucio is and whom to trust, after the catalogue's settings.
 
     Raises
@@ -141,7 +141,7 @@ def rucioServer(settings: CatalogueSettings) -> Server:
     )
 
 
-def currentGateway(settings: CatalogueSettings | None = None) -> RucioGateway:
+def current_gateway(settings: CatalogueSettings | None = None) -> RucioGateway:
     """Gateway to Rucio for who acts now; nothing is sent.
 
     Parameters
@@ -152,10 +152,10 @@ def currentGateway(settings: CatalogueSettings | None = None) -> RucioGateway:
     Raises
     ------
     NotAuthenticated, InvalidSettings
-        See :func:`currentIdentity` and :func:`rucioServer`.
+        See :func:`current_identity` and :func:`rucio_server`.
     """
-    identity = currentIdentity()
-    server = rucioServer(settings or RucioConfiguration.readCatalogueSettings())
+    identity = current_identity()
+    server = rucio_server(settings or RucioConfiguration.read_catalogue_settings())
     key = (server, identity.account, identity.credential)
     with _lock:
         gateway = _gateways.get(key)
