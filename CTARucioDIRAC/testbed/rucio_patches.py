@@ -18,9 +18,17 @@ from typing import Any
 
 
 def ping_connections() -> None:
-    """Let SQLAlchemy try each pooled connection before it hands it out; to be called before the first is made."""
+    """Let SQLAlchemy try each pooled connection before it hands it out; to be called before Rucio is imported.
+
+    Raises
+    ------
+    RuntimeError
+        When Rucio has its connections already (some of its modules make them while they are imported).
+    """
     from rucio.db.sqla import session
 
+    if session._ENGINE is not None:
+        raise RuntimeError("Rucio was imported before ping_connections: its connections are made already")
     session.create_engine = functools.partial(session.create_engine, pool_pre_ping=True)
 
 

@@ -238,9 +238,8 @@ def remove(layout: Layout) -> None:
 
     if not state.is_testbed(layout.root):
         raise TestbedError(f"{layout.root} holds no testbed: nothing was deleted.")
-    if alive := [
-        path.name for path in layout.run.glob("*.pid.json") if running(layout, path.name[: -len(".pid.json")])
-    ]:
+    names = [path.name.removesuffix(".pid.json") for path in layout.run.glob("*.pid.json")]
+    if alive := [name for name in names if running(layout, name)]:
         raise TestbedError(f"{', '.join(alive)} still run: run `cta-rucio-testbed down --dir {layout.root}` first.")
     # the mark goes last: a reset that was interrupted can be repeated
     for entry in sorted(layout.root.iterdir(), key=lambda path: path.name == state.FILE):

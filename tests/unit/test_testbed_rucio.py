@@ -90,16 +90,17 @@ def test_a_dn_sent_by_the_client_is_not_believed():
 def test_each_patch_still_finds_what_it_patches(layout):
     rucio.write_configuration(layout)
     script = """
-import rucio.core.replica_sorter as replica_sorter, rucio.daemons.common as common
-import rucio.db.sqla.session as session, rucio.db.sqla.util as database
-assert callable(replica_sorter.sort_geoip) and callable(session.create_engine) and callable(database.is_old_db)
-assert "partition_wait_time" in common.db_workqueue.__code__.co_varnames
 from CTARucioDIRAC.testbed import rucio_patches
 rucio_patches.ping_connections()
-rucio_patches.sort_without_geoip()
-rucio_patches.no_partition_wait()
+import rucio.core.replica_sorter as replica_sorter, rucio.daemons.common as common
+import rucio.db.sqla.session as session, rucio.db.sqla.util as database
 assert session.get_engine().pool._pre_ping
+assert callable(replica_sorter.sort_geoip) and callable(database.is_old_db)
+assert "partition_wait_time" in common.db_workqueue.__code__.co_varnames
+rucio_patches.sort_without_geoip()
 assert replica_sorter.sort_geoip({"b": 1, "a": 2}, "client") == ["a", "b"]
+rucio_patches.no_partition_wait()
+common.db_workqueue(once=True, graceful_stop=None, executable="x", partition_wait_time=10, sleep_time=1)
 """
     variables = {"RUCIO_HOME": str(layout.rucio_home("server")), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=False)
