@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -95,7 +96,7 @@ def make_night(programs: Path, directory: Path, scope: str, observations: int, c
     """
     command = [programs / "cta-rucio-make-night", "--output", directory, "--observations", observations]
     command += ["--chunks", chunks, "--events-per-chunk", events, "--json"]
-    manifest = json.loads(_run(command))
+    manifest = json.loads(run_tool(command))
     files = [
         RawFile(
             directory / entry["path"],
@@ -121,7 +122,7 @@ def own_files(programs: Path, directory: Path, scope: str) -> RawData:
     paths = sorted(path for path in directory.rglob("*") if path.is_file() and not path.name.startswith("."))
     if not paths:
         raise InvalidInput(f"{directory} holds no files; INPUT must be a directory with raw data")
-    described = [json.loads(line) for line in _run([programs / "cta-rucio-inspect-raw", *paths]).splitlines()]
+    described = [json.loads(line) for line in run_tool([programs / "cta-rucio-inspect-raw", *paths]).splitlines()]
     aside = {str(path): item["reason"] for path, item in zip(paths, described, strict=True) if item.get("reason")}
     readable = [(p, i) for p, i in zip(paths, described, strict=True) if str(p) not in aside]
     kinds = {"trigger": "dl0", "event": "dl0", "pointing": "dl0", "simtel": "simtel"}
@@ -167,9 +168,24 @@ def _bdms_metadata(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _run(command: Iterable[object]) -> str:
+def run_tool(command: Iterable[object]) -> str:
+    """Run a program of the workers' software; returns what it printed.
+
+    Raises
+    ------
+    InvalidInput
+        If it fails, with what it said.
+    """
     words = [str(word) for word in command]
-    result = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    cache = Path(words[0]).parents[2] / "numba-cache"
+    result = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},
+    )
     if result.returncode:
         raise InvalidInput(f"{Path(words[0]).name} failed: {(result.stderr or result.stdout).strip()[-2000:]}")
     return result.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rucio.client import Client
 
-from CTARucioDIRAC.demo.raw import RawData
+from CTARucioDIRAC.demo.raw import RawData, run_tool
 from CTARucioDIRAC.domain.identifiers import did_of
 
 #: What the tape robot writes for each file that it brought back.
@@ -70,8 +69,7 @@ def direction_errors(programs: Path, truth: Path, merged: Iterable[Path]) -> lis
             "--truth",
             truth,
         ]
-        result = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True)
-        errors.append(float(json.loads(result.stdout)["median_direction_error_deg"]))
+        errors.append(float(json.loads(run_tool(command))["median_direction_error_deg"]))
     return errors
 
 

@@ -178,6 +178,8 @@ def _run(step: str, programs: Path, command: Sequence[str], work: Path, what: st
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "NUMBA_NUM_THREADS": "1",
+        # beside the software, so that ctapipe is not compiled again in every job
+        "NUMBA_CACHE_DIR": str(programs.parents[1] / "numba-cache"),
     }
     log = work / f"{what}.log"
     with log.open("w") as errors:
