@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -67,8 +68,7 @@ class MetadataVerbs(NameVerbs):
             names, exact = self._candidates(scope, conditions, plan.loose, wanted, query)
             new = [Did(scope, name) for name in names if name not in seen]
             seen.update(did.name for did in new)
-            if wanted != frozenset(DidType) and not query.keys <= frozenset(USER_COLUMNS):
-                new = self._of_types(new, wanted, prefix)
+            new = self._alive(new, wanted, prefix)
             for chunk in chunks(new, CHUNK):
                 yield from chunk if plan.exact and exact else self._confirmed(chunk, query)
 
@@ -92,14 +92,14 @@ class MetadataVerbs(NameVerbs):
             # The database stumbled over a value of another kind: take all that have the keys, and look at each.
             return list(self._stream(lambda: self._client.list_dids(scope, loose, did_type=word), what)), False
 
-    def _of_types(self, dids: list[Did], types: frozenset[DidType], prefix: str) -> list[Did]:
-        """Those of the right type: the server ignores it in a search by custom keys."""
-        if types == {DidType.FILE} and len(dids) > 2 * CHUNK:
-            # collections are far fewer than files
-            collections = {c.did for c in self.find_names(dids[0].scope, prefix, set(DidType) - types)}
-            return [did for did in dids if did not in collections]
+    def _alive(self, dids: list[Did], types: frozenset[DidType], prefix: str) -> list[Did]:
+        """Those of the right type (which the server ignores in a search by custom keys) that haven't expired."""
+        if len(dids) > 10 * CHUNK:  # one listing is cheaper
+            names = {found.did for found in self.find_names(dids[0].scope, prefix, types)}
+            return [did for did in dids if did in names]
+        now = dt.datetime.now(dt.UTC)
         records = self.get_dids(dids)
-        return [did for did in dids if did in records and records[did].type in types]
+        return [d for d in dids if d in records and records[d].type in types and not records[d].expired(now)]
 
     def _confirmed(self, dids: list[Did], query: MetadataQuery) -> list[Did]:
         metadata = self.get_metadata(dids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,6 +28,18 @@ class NameVerbs(Verbs):
         with contextlib.suppress(errors.AlreadyExists), self._doing(f"adding scope {scope}"):
             self._client.add_scope(account or self.account, scope)
 
+    def list_scope_owners(self) -> dict[str, str]:
+        answers = self._stream(self._client.list_scope_owners, "listing the owners of the scopes")
+        return {str(answer["scope"]): str(answer["account"]) for answer in answers}
+
+    def is_admin(self) -> bool:
+        if self.account == "root":
+            return True
+        what = f"reading the attributes of account {self.account}"
+        answers = list(self._stream(lambda: self._client.list_account_attributes(self.account), what))
+        pairs = [item for answer in answers for item in (answer if isinstance(answer, list) else [answer])]
+        return any(item.get("key") == "admin" and item.get("value") in (True, "True", "true", 1) for item in pairs)
+
     def get_dids(self, dids: Iterable[Did]) -> dict[Did, DidRecord]:
         found: dict[Did, DidRecord] = {}
         for chunk in chunks(dict.fromkeys(dids), CHUNK):
@@ -39,13 +52,15 @@ class NameVerbs(Verbs):
         self, scope: str, prefix: str, types: Collection[DidType] | None = None, *, depth: Depth = Depth.ANY
     ) -> Iterator[Content]:
         pattern = f"{prefix}*/*" if depth is Depth.DEEPER else f"{prefix}*"
-        conditions = {"name": pattern}
+        conditions: dict[str, Any] = {"name": pattern}
         if depth is Depth.DIRECT:
             conditions["name.ne"] = f"{prefix}*/*"
+        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        alive = [conditions | {"expired_at": None}, conditions | {"expired_at.gt": now}]
         wanted = frozenset(types or DidType)
         what = f"listing {scope}:{pattern}"
         for answer in self._stream(
-            lambda: self._client.list_dids(scope, [conditions], did_type=type_word(wanted), long=True), what
+            lambda: self._client.list_dids(scope, alive, did_type=type_word(wanted), long=True), what
         ):
             found = translate.content(answer)
             if found.type in wanted:

@@ -176,6 +176,14 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Lock:
+    """A copy that a rule holds."""
+
+    did: Did
+    rse: str
+
+
+@dataclass(frozen=True)
 class Rse:
     """A storage endpoint."""
 
@@ -228,8 +236,14 @@ class RucioGateway(Protocol):
     def add_scope(self, scope: str, account: str | None = None) -> None:
         """Add a scope, for the gateway's own account unless another is named; an existing one is left alone."""
 
+    def list_scope_owners(self) -> dict[str, str]:
+        """Account that owns each scope."""
+
+    def is_admin(self) -> bool:
+        """Whether the gateway's account has Rucio's attribute ``admin``, or is root."""
+
     def get_dids(self, dids: Iterable[Did]) -> dict[Did, DidRecord]:
-        """Look names up; unknown ones are absent from the answer."""
+        """Look names up; unknown ones are absent from the answer, expired ones are in it."""
 
     def find_names(
         self, scope: str, prefix: str, types: Collection[DidType] | None = None, *, depth: Depth = Depth.ANY
@@ -237,7 +251,7 @@ class RucioGateway(Protocol):
         """DIDs of a scope whose name begins with a prefix (all of them for ``""``), in no order.
 
         ``depth`` says how many components may follow the prefix: any number, exactly one, or more than one. An
-        unknown scope has none. Closing the iterator early is cheap.
+        unknown scope has none; names that have expired are gone. Closing the iterator early is cheap.
         """
 
     def add_datasets(self, dids: Iterable[Did], *, lifetime: float | None = None) -> None:
@@ -275,10 +289,12 @@ class RucioGateway(Protocol):
 
     # ---------------------------------------------------------------- copies
 
-    def add_replicas(self, rse: str, files: Iterable[FileRecord]) -> None:
+    def add_replicas(
+        self, rse: str, files: Iterable[FileRecord], *, known: Mapping[Did, DidRecord] | None = None
+    ) -> None:
         """Register copies at an RSE, and the files where they are new.
 
-        A copy that is there already with the same content is left alone, but made AVAILABLE if it was UNAVAILABLE
+        ``known`` is what a caller has just got of :meth:`get_dids` for these files; it saves a request. A copy that is there already with the same content is left alone, but made AVAILABLE if it was UNAVAILABLE
         or COPYING and the record says so.
 
         Raises
@@ -362,6 +378,9 @@ class RucioGateway(Protocol):
     def list_rules_on_file(self, did: Did) -> list[Rule]:
         """Rules that hold copies of a file, whether put on it or on a collection above it."""
 
+    def list_locks(self, rule_id: str) -> Iterator[Lock]:
+        """Copies that a rule holds."""
+
     def get_rules(self, ids: Iterable[str]) -> dict[str, Rule]:
         """Rules by id, one request each; ended ones are absent."""
 
@@ -406,7 +425,10 @@ class RucioGateway(Protocol):
     def find_dids(
         self, scope: str, query: MetadataQuery, *, types: Collection[DidType] | None = None, prefix: str = ""
     ) -> Iterator[Did]:
-        """DIDs of a scope that carry fulfilling metadata themselves (nothing is inherited), each once, in no order."""
+        """DIDs of a scope that carry fulfilling metadata themselves (nothing is inherited), each once, in no order.
+
+        Names that have expired are gone.
+        """
 
     # ---------------------------------------------------------------- storage endpoints
 

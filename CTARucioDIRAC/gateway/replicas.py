@@ -29,9 +29,11 @@ _LETTERS = {
 class ReplicaVerbs(NameVerbs):
     """See :class:`~.protocol.RucioGateway` for what each verb promises."""
 
-    def add_replicas(self, rse: str, files: Iterable[FileRecord]) -> None:
+    def add_replicas(
+        self, rse: str, files: Iterable[FileRecord], *, known: Mapping[Did, DidRecord] | None = None
+    ) -> None:
         records = list({record.did: record for record in files}.values())
-        known = self._check_content(records)
+        known = self._check_content(records, known)
         for chunk in chunks(records, CHUNK):
             for attempt in range(_WRITERS):
                 try:
@@ -43,11 +45,14 @@ class ReplicaVerbs(NameVerbs):
                         raise
                     known = self._check_content(chunk)
 
-    def _check_content(self, records: list[FileRecord]) -> dict[Did, DidRecord]:
-        known = self.get_dids(validate_did(record.did) for record in records)
+    def _check_content(
+        self, records: list[FileRecord], known: Mapping[Did, DidRecord] | None = None
+    ) -> Mapping[Did, DidRecord]:
+        dids = [validate_did(record.did) for record in records]
+        known = self.get_dids(dids) if known is None else known
         for record in records:
             if record.did in known:
-                _check_same_content(record, known[record.did])
+                check_same_content(record, known[record.did])
         return known
 
     def _register(self, rse: str, records: list[FileRecord], known: Collection[Did]) -> None:
@@ -131,7 +136,7 @@ def _replica_dict(record: FileRecord) -> dict[str, Any]:
     )
 
 
-def _check_same_content(wanted: FileRecord, known: DidRecord) -> None:
+def check_same_content(wanted: FileRecord, known: DidRecord) -> None:
     if known.type is not DidType.FILE:
         raise errors.AlreadyExists(f"{wanted.did} can't be registered as a file: it is a {known.type}")
     if known.expired(dt.datetime.now(dt.UTC)):

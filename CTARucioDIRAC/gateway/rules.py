@@ -14,7 +14,7 @@ from CTARucioDIRAC.domain.identifiers import Did, chunks
 
 from . import translate
 from .names import NameVerbs
-from .protocol import DidType, Grouping, Rule, RuleState
+from .protocol import DidType, Grouping, Lock, Rule, RuleState
 from .verbs import CHUNK, some
 
 #: Up to this many DIDs with a rule in the way are looked at one by one; more cost one listing.
@@ -144,6 +144,10 @@ class RuleVerbs(NameVerbs):
         what = f"listing the rules that hold {did}"
         answers = self._stream(lambda: self._client.list_associated_rules_for_file(did.scope, did.name), what)
         return [translate.rule(answer) for answer in answers]
+
+    def list_locks(self, rule_id: str) -> Iterator[Lock]:
+        for answer in self._stream(lambda: self._client.list_replica_locks(rule_id), f"listing the locks of {rule_id}"):
+            yield Lock(translate.as_did(answer), str(answer["rse"]))
 
     def get_rules(self, ids: Iterable[str]) -> dict[str, Rule]:
         found: dict[str, Rule] = {}

@@ -33,6 +33,7 @@ from CTARucioDIRAC.gateway.protocol import (
     FileRecord,
     FileReplicas,
     Grouping,
+    Lock,
     Replica,
     ReplicaState,
     Rse,
@@ -41,7 +42,7 @@ from CTARucioDIRAC.gateway.protocol import (
     Rule,
     RuleState,
 )
-from CTARucioDIRAC.gateway.replicas import _check_same_content
+from CTARucioDIRAC.gateway.replicas import check_same_content
 from CTARucioDIRAC.gateway.verbs import CHUNK
 
 RSES = ("CNAF-DISK", "LAPALMA-DISK", "PIC-BUFFER", "PIC-DISK", "PIC-TAPE")
@@ -180,6 +181,14 @@ class FakeGateway:
         self._ask()
         self.scopes.add(scope)
 
+    def list_scope_owners(self) -> dict[str, str]:
+        self._ask()
+        return dict.fromkeys(self.scopes, "ctaoprod")
+
+    def is_admin(self) -> bool:
+        self._ask()
+        return self.admin
+
     def get_dids(self, dids: Iterable[Did]) -> dict[Did, DidRecord]:
         wanted = list(dict.fromkeys(dids))
         if wanted:
@@ -192,6 +201,8 @@ class FakeGateway:
         self._ask()
         for did, record in list(self.records.items()):
             if did.scope != scope or not did.name.startswith(prefix) or record.type not in (types or DidType):
+                continue
+            if record.expired(self.now):
                 continue
             deeper = "/" in did.name[len(prefix) :]
             if depth is Depth.ANY or deeper is (depth is Depth.DEEPER):
@@ -301,12 +312,14 @@ class FakeGateway:
     # ---------------------------------------------------------------- copies
 
     @_alone
-    def add_replicas(self, rse: str, files: Iterable[FileRecord]) -> None:
+    def add_replicas(
+        self, rse: str, files: Iterable[FileRecord], *, known: Mapping[Did, DidRecord] | None = None
+    ) -> None:
         records = list({record.did: record for record in files}.values())
-        known = self.get_dids(validate_did(record.did) for record in records)
+        known = self.get_dids(validate_did(record.did) for record in records) if known is None else known
         for record in records:
             if record.did in known:
-                _check_same_content(record, known[record.did])
+                check_same_content(record, known[record.did])
         if known:
             self._ask(len(known))
             self._check_rse(rse, errors.InvalidInput)
@@ -522,6 +535,11 @@ class FakeGateway:
         ids = {rule_id for there in self.copies.get(did, {}).values() for rule_id in there.locks}
         return [rule for rule in self.rules.values() if rule.id in ids]
 
+    def list_locks(self, rule_id: str) -> Iterator[Lock]:
+        self._ask()
+        for did, copies in self.copies.items():
+            yield from (Lock(did, rse) for rse, there in copies.items() if rule_id in there.locks)
+
     def get_rules(self, ids: Iterable[str]) -> dict[str, Rule]:
         wanted = list(dict.fromkeys(ids))
         self.requests += len(wanted)
@@ -601,7 +619,7 @@ class FakeGateway:
         for did, record in list(self.records.items()):
             if did.scope != scope or not did.name.startswith(prefix) or record.type not in (types or DidType):
                 continue
-            if query.matches(self.metadata.get(did, {})):
+            if not record.expired(self.now) and query.matches(self.metadata.get(did, {})):
                 yield did
 
     # ---------------------------------------------------------------- storage endpoints

@@ -90,6 +90,12 @@ def test_scopes_are_added_once(gateway: RucioGateway, area: Area) -> None:
     assert gateway.list_scopes().count(area.scope) == 1
 
 
+def test_who_may_do_what(gateway: RucioGateway, area: Area, speak: Callable[[str], RucioGateway]) -> None:
+    assert gateway.list_scope_owners()[area.scope] == "ctaoprod"
+    assert gateway.is_admin()
+    assert not speak("user").is_admin()
+
+
 def test_unknown_names_are_absent(gateway: RucioGateway, area: Area) -> None:
     nothing = area.did("nothing")
     assert gateway.get_dids([nothing]) == {}
@@ -294,6 +300,7 @@ def test_rules_on_datasets(gateway: RucioGateway, area: Area) -> None:
     copies = gateway.list_replicas(dids(files), all_states=True)[files[0].did].replicas
     assert {r.rse: r.state for r in copies}["CNAF-DISK"] is ReplicaState.COPYING
     assert [r.id for r in gateway.list_rules_on_file(files[0].did)] == [rule_id]
+    assert {(lock.did, lock.rse) for lock in gateway.list_locks(rule_id)} == {(file.did, "CNAF-DISK") for file in files}
     gateway.end_rule(rule_id)
 
 
@@ -438,6 +445,17 @@ def test_expiring(gateway: RucioGateway, area: Area) -> None:
     assert gateway.get_dids(dids(files))[files[0].did].expired(later)
     with pytest.raises(errors.Unavailable, match="on its way out"):
         gateway.add_replicas(DISK, files)
+
+
+def test_expired_names_are_not_found(gateway: RucioGateway, area: Area) -> None:
+    files = area.files(3)
+    gateway.add_replicas(DISK, files)
+    gateway.set_metadata({file.did: {"n": 1} for file in files})
+    gateway.expire([files[0].did])
+    rest = {files[1].did, files[2].did}
+    assert {found.did for found in gateway.find_names(area.scope, f"{area.top}/")} == rest
+    assert set(gateway.find_dids(area.scope, parse_query({"n": 1}), types=[DidType.FILE])) == rest
+    assert set(gateway.find_dids(area.scope, parse_query({"n": 1}))) == rest
 
 
 def test_tombstones(gateway: RucioGateway, area: Area) -> None:
