@@ -36,7 +36,7 @@ def apply(kind: str, marks: Path, names: list[str]) -> None:
             patches.submit_tasks_soon()
     elif kind == "executor":
         patches.mark_connection(marks, names[0])
-        patches.release_rescheduled_jobs_soon()
+        patches.release_rescheduled_jobs()
     elif kind == "agent":
         patches.mark_cycles(marks)
         if any(name.startswith("Transformation/") for name in names):
@@ -44,6 +44,7 @@ def apply(kind: str, marks: Path, names: list[str]) -> None:
     else:
         patches.mark_requests(marks, names[0])
         patches.ask_for_jobs_steadily()
+        patches.end_what_a_job_left()
         patches.start_again([sys.executable, "-m", MODULE, *sys.argv[1:]])
 
 

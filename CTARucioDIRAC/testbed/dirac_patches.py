@@ -5,6 +5,8 @@ None of this is part of the product: a DIRAC of an observatory runs unchanged. T
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import datetime
 import json
 import os
@@ -24,7 +26,7 @@ LOOK_AGAIN = 20
 #: Seconds after which a task whose submission was interrupted is cleared up, instead of 3600.
 RESERVED_FOR = 60
 #: Seconds for which a rescheduled job is held back, instead of 60, 180, 300 and 600.
-RESCHEDULE_DELAY = 5
+RESCHEDULE_DELAY = 0
 #: Seconds between a worker's requests for jobs, instead of 10 and more.
 MATCH_PERIOD = 5
 
@@ -123,8 +125,8 @@ def look_at_tasks_soon() -> None:
     WorkflowTasks.getSubmittedFileStatus = get_submitted_file_status
 
 
-def release_rescheduled_jobs_soon() -> None:
-    """A rescheduled job is held back for 5 s, not for 1 to 10 min.
+def release_rescheduled_jobs() -> None:
+    """A rescheduled job is scheduled at once, not held back for 1 to 10 min.
 
     There is an option for it, but DIRAC compares its texts with a number: the executor fails at each such job, again and
     again, and no other job is scheduled any more.
@@ -165,6 +167,42 @@ def ask_for_jobs_steadily() -> None:
         return result
 
     JobAgent._checkMatchingIssues = check_matching_issues
+
+
+def end_what_a_job_left() -> None:
+    """When a job wrapper has ended, what it had started ends as well, as on the node of a batch system.
+
+    JobAgent notices at once when a wrapper was killed, and has the job run again; the payload would go on beside that.
+    """
+    import psutil
+    from DIRAC.Resources.Computing.InProcessComputingElement import InProcessComputingElement
+
+    adopt_orphans()
+    original = InProcessComputingElement.submitJob
+
+    def submit_job(self: Any, *arguments: Any, **named: Any) -> Any:
+        result = original(self, *arguments, **named)
+        left = psutil.Process().children(recursive=True)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
+        return result
+
+    InProcessComputingElement.submitJob = submit_job
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants whose parent dies, instead of the machine's first process.
+
+    Raises
+    ------
+    OSError
+        When the kernel refuses.
+    """
+    set_child_subreaper = 36
+    if ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def start_again(command: Sequence[str]) -> None:

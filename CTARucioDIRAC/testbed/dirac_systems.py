@@ -96,7 +96,8 @@ _SERVICE_OPTIONS: Mapping[str, Tree] = {
         "DefaultUmask": "509",
         "VisibleStatus": "AprioriGood",
     },
-    "WorkloadManagement/OptimizationMind": {"LoadJobPeriod": "60"},
+    # seconds after which it finds a job that an agent has set back to Received
+    "WorkloadManagement/OptimizationMind": {"LoadJobPeriod": "15"},
 }
 
 
