@@ -1,4 +1,4 @@
-"""The stack's keeper: renews proxies before they expire, and starts again what died.
+"""The stack's keeper: renews proxies before they expire, starts again what died, keeps logs from filling the disk.
 
 ``python -m CTARucioDIRAC.testbed.keeper STATE_DIRECTORY``. It starts nothing itself: it runs ``cta-rucio-testbed up``
 for what is wanted, so that there is one way in which services start, under one lock.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +29,8 @@ RENEW_EVERY = 60.0
 #: Pause after a failed attempt to start something again: doubled each time, up to the second number.
 BACK_OFF = (2.0, 60.0)
 STALE_AFTER = 30.0
+#: Bytes at which a log is shortened.
+LOG_LIMIT = 64 * 2**20
 
 
 def service(layout: Layout) -> Service:
@@ -47,13 +51,13 @@ def keep(layout: Layout) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    # a service started by our `up` becomes our child when that `up` ends before us: let the kernel bury it
     renew_at = 0.0
     attempt_at, back_off = 0.0, BACK_OFF[0]
     while True:
         state.write_atomically(_heartbeat(layout), json.dumps({"time": time.time()}))
         if time.monotonic() >= renew_at:
             _renew(layout)
+            shorten_logs(layout)
             renew_at = time.monotonic() + RENEW_EVERY
         dead = [name for name in _wanted(layout) if not running(layout, name)]
         if dead and time.monotonic() >= attempt_at:
@@ -74,6 +78,17 @@ def _renew(layout: Layout) -> None:
             logging.exception(
                 "the proxy of role %s could not be renewed; the next attempt is in %s s", role, RENEW_EVERY
             )
+
+
+def shorten_logs(layout: Layout, limit: int = LOG_LIMIT) -> None:
+    """Keep one older copy of a log that has become too large, and go on in an empty one.
+
+    Services have their logs open for appending, so what they write next comes to the new beginning.
+    """
+    for log in layout.log.glob("*.log"):
+        if log.stat().st_size > limit:
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)
 
 
 def _start_again(layout: Layout, names: list[str], stop: threading.Event) -> bool:

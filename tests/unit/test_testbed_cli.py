@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+pytest.importorskip("rucio.db", reason="the stack runs on the default column, with Rucio's server")
+
 from CTARucioDIRAC.testbed import cli, state
 from CTARucioDIRAC.testbed.layout import Layout
+
+pytestmark = pytest.mark.default_column
 
 
 @pytest.fixture

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("rucio.db", reason="the stack runs on the default column, with Rucio's server")
+
 from CTARucioDIRAC.testbed import rucio, rucio_daemons, rucio_patches, rucio_server, rucio_setup
 from CTARucioDIRAC.testbed.layout import HOST_ACCOUNT, HOST_DN, ROLES, RSES, TAPE, Layout
+
+pytestmark = pytest.mark.default_column
 
 
 @pytest.fixture

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytest.importorskip("rucio.db", reason="the stack runs on the default column, with Rucio's server")
+
 from CTARucioDIRAC.testbed import keeper, requirements, stack, state
 from CTARucioDIRAC.testbed.layout import PORT_SPAN, Layout
 from CTARucioDIRAC.testbed.service import Service, TestbedError
+
+pytestmark = pytest.mark.default_column
 
 
 @pytest.fixture
@@ -168,3 +172,14 @@ def test_the_keeper_backs_off(layout, monkeypatch):
     pauses = [after - before for before, after in zip(attempts, attempts[1:], strict=False)]
     assert pauses[:4] == [2.0, 4.0, 8.0, 16.0]
     assert keeper._heartbeat(layout).exists()
+
+
+def test_a_large_log_is_shortened_under_its_writer(layout):
+    layout.log.mkdir()
+    with (layout.log / "postgres.log").open("a") as log:
+        log.write("old line\n" * 100)
+        log.flush()
+        keeper.shorten_logs(layout, limit=100)
+        log.write("new line\n")
+    assert (layout.log / "postgres.log").read_text() == "new line\n"
+    assert "old line" in (layout.log / "postgres.log.1").read_text()
