@@ -30,11 +30,12 @@ class Operator(StrEnum):
     GE = ">="
     IN = "in"
     NOT_IN = "nin"
+    EXISTS = "exists"  #: has any value at all; not in DIRAC's notation
 
 
 _ORDER = {Operator.LT, Operator.LE, Operator.GT, Operator.GE}
 _SETS = {Operator.IN, Operator.NOT_IN}
-_SYNONYMS = {"==": Operator.EQ, "=": Operator.EQ}
+_SPELLED = {str(operator): operator for operator in Operator if operator is not Operator.EXISTS} | {"==": Operator.EQ}
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ def parse_query(query: Mapping[str, Any]) -> MetadataQuery:
 
 def _condition(key: str, name: object, value: Any) -> Condition:
     try:
-        operator = _SYNONYMS.get(str(name)) or Operator(str(name))
-    except ValueError:
-        known = " ".join(Operator)
+        operator = _SPELLED[str(name)]
+    except KeyError:
+        known = " ".join(_SPELLED)
         raise InvalidInput(f"metadata key {key!r}: unknown operator {name!r}; known are {known}") from None
     if isinstance(value, (list, tuple, set, frozenset)):
         values = tuple(_scalar(key, item) for item in value)
@@ -180,8 +181,8 @@ def _equal(stored: Any, wanted: Scalar) -> bool:
 
 
 def _holds(condition: Condition, stored: Any) -> bool:
-    if stored is None:
-        return False
+    if stored is None or condition.operator is Operator.EXISTS:
+        return stored is not None
     operator, wanted = condition.operator, condition.value
     if isinstance(wanted, tuple):
         found = any(_equal(stored, item) for item in wanted)

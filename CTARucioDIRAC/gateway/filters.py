@@ -142,8 +142,8 @@ def _one(condition: Condition, value: Scalar) -> tuple[dict[str, Any], bool]:
     key, operator = condition.key, condition.operator
     if operator is Operator.IN:
         operator = Operator.EQ
-    elif operator is Operator.NOT_IN:
-        return {key: _ANY_VALUE}, False
+    elif operator in (Operator.NOT_IN, Operator.EXISTS):
+        return {key: _ANY_VALUE}, operator is Operator.EXISTS
     if isinstance(value, bool):  # the server's cast takes 1 for true
         return {key + _SUFFIX[operator]: value}, False
     spelled = number(value)

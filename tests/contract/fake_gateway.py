@@ -320,8 +320,9 @@ class FakeGateway:
         for record in records:
             if record.did in known:
                 check_same_content(record, known[record.did])
-        if known:
-            self._ask(len(known))
+        old = [record for record in records if record.did in known]
+        if old:
+            self._ask(len(old))
             self._check_rse(rse, errors.InvalidInput)
         if any(rse not in self.copies.get(record.did, {}) for record in records):
             self._ask(len(records))

@@ -13,7 +13,7 @@ from fake_gateway import FakeGateway
 
 from CTARucioDIRAC.domain import errors
 from CTARucioDIRAC.domain.identifiers import Did
-from CTARucioDIRAC.domain.metadata_query import parse_query
+from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator, parse_query
 from CTARucioDIRAC.gateway.protocol import (
     Depth,
     DidType,
@@ -433,6 +433,9 @@ def test_searches_by_type_and_prefix(gateway: RucioGateway, searched: Area) -> N
     assert list(gateway.find_dids("nosuchscope", query)) == []
     everything = set(gateway.find_dids(searched.scope, parse_query({}), types=[DidType.FILE]))
     assert len(everything) == 10
+    exists = MetadataQuery((Condition("parity", Operator.EXISTS, True),))
+    assert set(gateway.find_dids(searched.scope, exists, types=[DidType.DATASET])) == {searched.did("d")}
+    assert len(set(gateway.find_dids(searched.scope, exists))) == 11
     with pytest.raises(errors.InvalidInput, match="bytes"):
         list(gateway.find_dids(searched.scope, parse_query({"bytes": 3})))
 

@@ -1,0 +1,104 @@
+"""Searching by metadata, with the metadata of directories valid for what is below them."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from CTARucioDIRAC.domain.identifiers import Did, ancestors_of, scope_of
+from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator
+from CTARucioDIRAC.gateway.protocol import DidType, RucioGateway
+
+from .tree import FILES_DATASET, scopes_below
+
+#: Up to this many directories, their metadata are read instead of searched.
+_FEW = 3000
+_COLLECTIONS = frozenset({DidType.DATASET, DidType.CONTAINER})
+
+
+def find_files(gateway: RucioGateway, query: MetadataQuery, path: str, vo: str) -> Iterator[Did]:
+    """Files below a directory that fulfil a query with their own metadata, or those of a directory above them.
+
+    A condition that the directories above a file fulfil needn't be fulfilled by the file itself. Each file comes once,
+    in no order. The number of requests grows with the number of different sets of conditions that directories fulfil,
+    not with the number of directories or files, but for ⌈files found / 1000⌉ to sort out what isn't alive.
+    """
+    for scope, prefix in scopes_below(gateway, path, vo):
+        yield from _find_in_scope(gateway, query, scope, prefix)
+
+
+def _find_in_scope(gateway: RucioGateway, query: MetadataQuery, scope: str, prefix: str) -> Iterator[Did]:
+    fulfilled = _fulfilled_by_directories(gateway, query, scope, prefix)
+    open_sets = {_rest(query, done) for done in fulfilled.values()} | {query}
+    for rest in sorted(open_sets, key=lambda q: len(q.conditions)):
+        below = prefix
+        if rest != query:  # only below the directories that leave just this open
+            common = os.path.commonprefix([f"{d}/" for d, done in fulfilled.items() if _rest(query, done) == rest])
+            below = max(prefix, common, key=len)
+        for did in gateway.find_dids(scope, rest, types={DidType.FILE}, prefix=below):
+            if _rest(query, _above(fulfilled, did.name)) == rest:
+                yield did
+
+
+def find_directories(gateway: RucioGateway, query: MetadataQuery, path: str, vo: str) -> Iterator[Did]:
+    """Directories below a path that fulfil a query with their own metadata and those of directories above."""
+    for scope, prefix in scopes_below(gateway, path, vo):
+        fulfilled = _fulfilled_by_directories(gateway, query, scope, prefix)
+        if query.conditions and not any(not _rest(query, done).conditions for done in fulfilled.values()):
+            continue
+        for found in gateway.find_names(scope, prefix, _COLLECTIONS):
+            name = found.did.name
+            if name.endswith(f"/{FILES_DATASET}"):
+                continue
+            if not _rest(query, fulfilled.get(name) or _above(fulfilled, name)).conditions:
+                yield found.did
+
+
+def _fulfilled_by_directories(
+    gateway: RucioGateway, query: MetadataQuery, scope: str, prefix: str
+) -> dict[str, frozenset[Condition]]:
+    """Conditions that each directory fulfils, with what it inherits; only directories that have any of the keys.
+
+    The directories above the prefix count, too.
+    """
+    if not query.conditions:
+        return {}
+    metadata = _directory_metadata(gateway, query, scope, prefix)
+    fulfilled = {}
+    for name in sorted(metadata):
+        merged: dict[str, Any] = {}
+        for above in (*ancestors_of(name), name):
+            merged |= metadata.get(above, {})
+        fulfilled[name] = frozenset(c for c in query.conditions if MetadataQuery((c,)).matches(merged))
+    return fulfilled
+
+
+def _directory_metadata(
+    gateway: RucioGateway, query: MetadataQuery, scope: str, prefix: str
+) -> dict[str, dict[str, Any]]:
+    """Metadata of the directories below and above a prefix, by path; at least of those that have any of the keys."""
+    above = {Did(scope_of(path), path) for path in ancestors_of(f"{prefix}x")}
+    below = {found.did for found in islice(gateway.find_names(scope, prefix, _COLLECTIONS), _FEW + 1)}
+    if len(below) > _FEW:  # searching reads the names of all files with these keys as well: worth it only here
+        below = set()
+        for key in sorted(query.keys):
+            exists = MetadataQuery((Condition(key, Operator.EXISTS, True),))
+            below.update(gateway.find_dids(scope, exists, types=_COLLECTIONS, prefix=prefix))
+    found = gateway.get_metadata(above | below) if above | below else {}
+    return {did.name: values for did, values in found.items() if values}
+
+
+def _above(fulfilled: dict[str, frozenset[Condition]], name: str) -> frozenset[Condition]:
+    """What the nearest directory above a name fulfils."""
+    for above in reversed(ancestors_of(name)):
+        if above in fulfilled:
+            return fulfilled[above]
+    return frozenset()
+
+
+def _rest(query: MetadataQuery, done: Iterable[Condition]) -> MetadataQuery:
+    """Conditions that are still open, in the query's order."""
+    fulfilled = set(done)
+    return MetadataQuery(tuple(c for c in query.conditions if c not in fulfilled))

@@ -1,0 +1,208 @@
+"""Removing: exactly what was named, and nothing that something else still needs.
+
+A copy may go when only file rules for that very RSE hold it; a dataset rule, or a rule over several RSEs, that holds it
+is a refusal that names the rule. Ending a rule makes the copy that it held deletable and no other. The bytes are
+removed by Rucio's reaper, never from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, NotFound
+from CTARucioDIRAC.domain.identifiers import Did, did_of, lfn_of
+from CTARucioDIRAC.gateway.protocol import DidType, FileReplicas, ReplicaState, RucioGateway, Rule
+
+from . import tree
+from .bulk import Bulk, each_or_split, identify, missing
+from .files import alive, stat_directories, stat_files
+
+#: Rules are looked up file by file, as the server has no call for many: so many at the same time.
+_THREADS = 8
+
+
+def remove_copies(gateway: RucioGateway, copies: Mapping[str, str]) -> Bulk[bool]:
+    """Let go of the copy of each file at the RSE given for it.
+
+    The copy is deleted by Rucio soon after. A file without a copy there is done already.
+    """
+    answers: Bulk[bool] = Bulk()
+    stat = stat_files(gateway, copies)
+    answers.failed = dict(stat.failed)
+    _check_rses(gateway, set(copies.values()))
+    there = gateway.list_replicas((record.did for record in stat.done.values()), all_states=True)
+    holders = _Holders(gateway)
+
+    def remove(lfn: str) -> CtaRucioError | None:
+        try:
+            _remove_copy(gateway, there.get(did_of(lfn)), copies[lfn], holders)
+        except CtaRucioError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for lfn, error in zip(stat.done, pool.map(remove, stat.done), strict=True):
+            if error is None:
+                answers.done[lfn] = True
+            else:
+                answers.failed[lfn] = error
+    return answers
+
+
+def _check_rses(gateway: RucioGateway, rses: set[str]) -> None:
+    unknown = rses - {rse.name for rse in gateway.list_rses()}
+    if unknown:
+        raise NotFound(f"there is no RSE {', '.join(sorted(unknown))} in Rucio")
+
+
+class _Holders:
+    """Which rules hold a copy; remembers what rules cost a request to look into."""
+
+    def __init__(self, gateway: RucioGateway) -> None:
+        self._gateway = gateway
+        self._expressions: dict[str, set[str]] = {}
+        self._locks: dict[str, set[tuple[Did, str]]] = {}
+
+    def of(self, did: Did) -> list[tuple[Rule, set[str]]]:
+        """Rules that hold a file, each with the RSEs where it holds a copy."""
+        return [(rule, self._where(rule, did)) for rule in self._gateway.list_rules_on_file(did)]
+
+    def _where(self, rule: Rule, did: Did) -> set[str]:
+        if rule.rse_expression not in self._expressions:
+            rses = self._gateway.list_rses(rule.rse_expression)
+            self._expressions[rule.rse_expression] = {rse.name for rse in rses}
+        possible = self._expressions[rule.rse_expression]
+        if len(possible) <= rule.copies:
+            return possible
+        if rule.id not in self._locks:
+            self._locks[rule.id] = {(lock.did, lock.rse) for lock in self._gateway.list_locks(rule.id)}
+        return {rse for held, rse in self._locks[rule.id] if held == did}
+
+
+def _remove_copy(gateway: RucioGateway, file: FileReplicas | None, rse: str, holders: _Holders) -> None:
+    if file is None or all(replica.rse != rse for replica in file.replicas):
+        return
+    others = {replica.rse for replica in file.available if replica.rse != rse}
+    if not others:
+        raise Conflict(f"{file.did} has its last available copy at {rse}: remove the file, or replicate it first")
+    rules = holders.of(file.did)
+    here = [rule for rule, where in rules if rse in where]
+    for rule in here:
+        if rule.did_type is not DidType.FILE or rule.rse_expression != rse:
+            raise Conflict(
+                f"the copy of {file.did} at {rse} is held by rule {rule.id} of account {rule.account} on {rule.did} "
+                f"({rule.copies} at {rule.rse_expression}); end or change that rule first"
+            )
+    if here:
+        for rule in here:
+            gateway.end_rule(rule.id)
+        return
+    pinned = {place for _, where in rules for place in where}
+    if not others & pinned:
+        raise Conflict(
+            f"no rule holds the copy of {file.did} at {rse}, nor any other copy of it: put a rule on one that stays first"
+        )
+    gateway.set_tombstones(rse, [file.did])
+
+
+def remove_files(gateway: RucioGateway, lfns: Iterable[str]) -> Bulk[bool]:
+    """Remove files for good: the name goes at once, its rules and copies when Rucio's daemons come by.
+
+    A file that a rule on a dataset holds isn't removed: the rule is named. A removal that was stopped in the middle is
+    completed by the same call again.
+    """
+    answers: Bulk[bool] = Bulk()
+    names = identify(lfns, answers)
+    records = gateway.get_dids(names.values())
+    good = {did: lfn for lfn, did in names.items() if did in records and records[did].type is DidType.FILE}
+    for lfn, did in names.items():
+        if did not in good:
+            answers.failed[lfn] = missing()
+    there = gateway.list_replicas(good, all_states=True)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for did, outcome in zip(list(good), pool.map(lambda d: _release(gateway, d, there.get(d)), good), strict=True):
+            if isinstance(outcome, CtaRucioError):
+                answers.failed[good.pop(did)] = outcome
+            else:
+                _mark(gateway, did, outcome, answers, good)
+    errors = each_or_split(list(good), gateway.expire)
+    for did, lfn in good.items():
+        if did in errors:
+            answers.failed[lfn] = errors[did]
+        else:
+            answers.done[lfn] = True
+    return answers
+
+
+def _release(gateway: RucioGateway, did: Did, file: FileReplicas | None) -> set[str] | CtaRucioError:
+    """Unlock a file's own rules, which end with its name; returns where copies without any rule are."""
+    try:
+        rules = gateway.list_rules_on_file(did)
+        for rule in rules:
+            if rule.did_type is not DidType.FILE:
+                raise Conflict(
+                    f"{did} is held by rule {rule.id} of account {rule.account} on {rule.did} at {rule.rse_expression}; "
+                    "end that rule first, or detach the file"
+                )
+        held = {lock.rse for rule in rules for lock in gateway.list_locks(rule.id)}
+        for rule in rules:
+            if rule.locked:
+                gateway.update_rule(rule.id, locked=False)
+    except CtaRucioError as error:
+        return error
+    return {r.rse for r in file.replicas if r.rse not in held and r.state in _STABLE} if file else set()
+
+
+_STABLE = (ReplicaState.AVAILABLE, ReplicaState.UNAVAILABLE, ReplicaState.TEMPORARY_UNAVAILABLE, ReplicaState.BAD)
+
+
+def _mark(gateway: RucioGateway, did: Did, rses: set[str], answers: Bulk[bool], good: dict[Did, str]) -> None:
+    """Make copies without any rule deletable: else the server brings the name back."""
+    try:
+        for rse in sorted(rses):
+            gateway.set_tombstones(rse, [did])
+    except CtaRucioError as error:
+        answers.failed[good.pop(did)] = error
+
+
+def remove_directories(gateway: RucioGateway, lfns: Iterable[str], vo: str, *, recursive: bool = False) -> Bulk[bool]:
+    """Remove directories without files; with ``recursive``, those that hold empty directories too.
+
+    A dataset with members that lie elsewhere, or with a rule, isn't removed: its end would let copies go.
+    """
+    answers: Bulk[bool] = Bulk()
+    stat = stat_directories(gateway, lfns, vo)
+    answers.failed = dict(stat.failed)
+    for lfn in stat.done:
+        try:
+            _remove_directory(gateway, did_of(lfn).name, vo, recursive)
+            answers.done[lfn] = True
+        except CtaRucioError as error:
+            answers.failed[lfn] = error
+    return answers
+
+
+def _remove_directory(gateway: RucioGateway, path: str, vo: str, recursive: bool) -> None:
+    below = [
+        item for scope, prefix in tree.scopes_below(gateway, path, vo) for item in gateway.find_names(scope, prefix)
+    ]
+    files = [item for item in below if item.type is DidType.FILE]
+    if files:
+        raise Conflict(f"directory {path} isn't empty: it has {len(files)} files, such as {lfn_of(files[0].did)}")
+    inner = [item.did for item in below if item.did.name != f"{path}/{tree.FILES_DATASET}"]
+    if inner and not recursive:
+        raise Conflict(f"directory {path} isn't empty: it has {len(inner)} directories, such as {lfn_of(inner[0])}")
+    own = did_of(path)
+    doomed = [item.did for item in below] + [did for did in alive(gateway, [own]) if did == own]
+    names = set(doomed)
+    for did in doomed:
+        foreign = [member.did for member in gateway.list_content(did) if member.did not in names]
+        still = alive(gateway, foreign)
+        if still:
+            raise Conflict(f"{did} isn't empty: it has {len(still)} members that lie elsewhere, such as {min(still)}")
+        rules = list(gateway.list_rules(did=did))
+        if rules:
+            raise Conflict(f"{did} has rule {rules[0].id} of account {rules[0].account}: end it first")
+    if doomed:
+        gateway.expire(doomed)
