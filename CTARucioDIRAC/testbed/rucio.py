@@ -204,7 +204,7 @@ def _server_healthy(layout: Layout) -> None:
             headers={"X-Rucio-Account": "root", "X-Rucio-AppID": "testbed"},
             cert=str(layout.proxy(ROBOT)),
             verify=str(layout.ca_file),
-            timeout=10,
+            timeout=5,
         )
     if answer.status_code != 200:
         raise NotReady(f"no token: HTTP {answer.status_code} {answer.headers.get('ExceptionMessage', '')}".strip())

@@ -224,6 +224,7 @@ def stop(layout: Layout, name: str, stop_signal: int = signal.SIGTERM, timeout: 
     if process:
         started = family(process)
         _signal(process, stop_signal)
+        _signal(process, signal.SIGCONT)  # a stopped process hears of nothing else
         end = time.monotonic() + timeout
         while process.alive() and time.monotonic() < end:
             time.sleep(0.05)  # until the process is gone or the deadline passes
