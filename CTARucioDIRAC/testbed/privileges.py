@@ -67,6 +67,7 @@ def _owner(root: Path) -> pwd.struct_passwd:
         user = pwd.getpwnam(USER)
     except KeyError:
         user = _create_user()
+    _check_reach(user, next(parent for parent in root.parents if parent.exists()))
     if not root.parent.exists():
         root.parent.mkdir(parents=True)
         root.parent.chmod(0o1777)  # other users' stacks may stand beside this one
@@ -113,7 +114,7 @@ def _can_read(user: pwd.struct_passwd, paths: Sequence[Path], capabilities: str)
 def _check_reach(user: pwd.struct_passwd, root: Path) -> None:
     if _can_read(user, [root], _NONE):
         raise TestbedError(
-            f"the user {user.pw_name}, as whom the stack runs, cannot enter {root} (one of its parent directories is closed). "
+            f"the user {user.pw_name}, as whom the stack runs, cannot enter {root} (it or a parent directory is closed). "
             "Choose a directory with --dir that every user can enter, such as one below /var/tmp."
         )
 
