@@ -18,7 +18,8 @@ ACCESS_TYPES = ("ReadAccess", "WriteAccess", "CheckAccess", "RemoveAccess")
 
 def resources(layout: Layout) -> Tree:
     """Sites, the workers' computing element, storage elements and file catalogues."""
-    elements: Tree = {rse: storage_element(layout, rse) for rse in RSES}
+    # gfal2 compares checksums at both ends of a transfer only if this is said, and for all elements at once
+    elements: Tree = {"ChecksumType": "ADLER32", **{rse: storage_element(layout, rse) for rse in RSES}}
     elements[SANDBOX_SE] = _sandboxes(layout)
     return {
         "Sites": {"CTAO": {name: site(name) for name in SITES.values()}},
