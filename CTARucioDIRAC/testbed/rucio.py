@@ -105,6 +105,8 @@ def server_configuration(layout: Layout, database: str) -> Configuration:
             "cacert": str(layout.ca_file),
             "usercert": str(layout.proxy(ROBOT)),
         },
+        # every RSE reaches every other directly
+        "transfers": {"multihop_rse_expression": ""},
         "metadata": {"plugins": "rucio.core.did_meta_plugins.json_meta.JSONDidMeta"},
     }
 

@@ -30,6 +30,8 @@ PAUSE = 0.5
 ROUND_AT_LEAST_EVERY = 10.0
 #: A group in which a daemon raised goes round again after this.
 RETRY_AFTER = 2.0
+#: Warnings, in each round, of what is so on purpose: there are no subscriptions; a tape has no free space to watch.
+_AS_MEANT = ("No subscriptions defined", "requested for source_for_total_space")
 
 
 @dataclass
@@ -108,7 +110,10 @@ def run(heartbeat: Path) -> None:
     rucio_patches.ping_connections()
     rucio_patches.no_partition_wait()
     rucio_patches.check_schema_once()
-    logging.getLogger().setLevel(logging.WARNING)
+    logging.basicConfig(
+        stream=sys.stdout, format="%(asctime)s %(name)s %(levelname)s %(message)s", level=logging.WARNING
+    )
+    logging.getLogger().handlers[0].addFilter(lambda record: not any(text in record.getMessage() for text in _AS_MEANT))
     runs = {name: importlib.import_module(f"rucio.daemons.{name}").run for group in GROUPS for name in group.daemons}
     lock = threading.Lock()
 
