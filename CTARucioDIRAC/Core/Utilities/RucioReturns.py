@@ -1,0 +1,73 @@
+"""Between this package, which returns values and raises errors, and DIRAC, which returns S_OK and S_ERROR."""
+
+from __future__ import annotations
+
+import errno
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from DIRAC import S_ERROR, S_OK
+from DIRAC.Resources.Catalog.Utilities import checkCatalogArguments
+
+from CTARucioDIRAC.domain import errors
+from CTARucioDIRAC.usecases.bulk import Bulk
+
+T = TypeVar("T")
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+_NUMBERS: tuple[tuple[type[errors.CtaRucioError], int], ...] = (
+    (errors.NotFound, errno.ENOENT),
+    (errors.NotAllowed, errno.EACCES),
+    (errors.AlreadyExists, errno.EEXIST),
+    (errors.DifferentContent, errno.EEXIST),
+    (errors.Conflict, errno.EBUSY),
+    (errors.InvalidInput, errno.EINVAL),
+    (errors.Unavailable, errno.EAGAIN),
+)
+
+
+def ok_result(value: Any = None) -> dict[str, Any]:
+    """S_OK of a value."""
+    return dict(S_OK(value))
+
+
+def error_result(error: errors.CtaRucioError) -> dict[str, Any]:
+    """S_ERROR of an error, with a number that DIRAC's ``cmpError`` can compare."""
+    number = next((number for kind, number in _NUMBERS if isinstance(error, kind)), errno.EIO)
+    return dict(S_ERROR(number, str(error)))
+
+
+def bulk_result(answers: Bulk[T], convert: Callable[[T], Any] = lambda value: value) -> dict[str, Any]:
+    """S_OK with Successful and Failed; every name is in one of them."""
+    return ok_result(
+        {
+            "Successful": {lfn: convert(value) for lfn, value in answers.done.items()},
+            "Failed": {lfn: str(error) for lfn, error in answers.failed.items()},
+        }
+    )
+
+
+def returns(method: Method) -> Method:
+    """Turn the errors that a method raises into S_ERROR; DIRAC's ``timeout`` is taken and not needed."""
+
+    @functools.wraps(method)
+    def wrapped(*args: Any, timeout: float | None = None, **kwargs: Any) -> Any:  # noqa: ARG001
+        try:
+            return method(*args, **kwargs)
+        except errors.CtaRucioError as error:
+            return error_result(error)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def takes_lfns(method: Method) -> Method:
+    """As :func:`returns`, for a method whose first argument is a name, a list of names, or a dictionary by name."""
+    return checkCatalogArguments(returns(method))  # type: ignore[no-any-return]
+
+
+def as_mapping(value: object, what: str) -> Mapping[str, Any]:
+    """Check that a value is a dictionary; raises InvalidInput naming what it is for."""
+    if not isinstance(value, Mapping):
+        raise errors.InvalidInput(f"{what}: dictionary expected, not {type(value).__name__}")
+    return value

@@ -1,0 +1,129 @@
+"""Rucio's records in the shapes of DIRAC's file catalogue, with owners and groups as DIRAC knows them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from typing import Any
+
+from DIRAC.ConfigurationSystem.Client.Helpers.Registry import (
+    getDNForUsername,
+    getUsersInGroup,
+    getVOMSAttributeForGroup,
+)
+
+from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import groups_of_account
+from CTARucioDIRAC.domain.errors import InvalidInput
+from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
+from CTARucioDIRAC.gateway.protocol import DidRecord, FileRecord, Replica, ReplicaState
+from CTARucioDIRAC.usecases.register import NewFile
+
+#: Rucio has no modes: files and directories can be read by all, and written by those whom Rucio lets.
+FILE_MODE = 0o664
+DIRECTORY_MODE = 0o775
+GOOD = "AprioriGood"
+_EPOCH = dt.datetime(1970, 1, 1)
+
+
+def naive(time: dt.datetime) -> dt.datetime:
+    """Time in UTC without saying so, as DIRAC has it."""
+    return time.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+@functools.lru_cache(maxsize=256)
+def group_and_users(account: str) -> tuple[str, tuple[str, ...]]:
+    """DIRAC group that acts as a Rucio account, and its users; the account itself, and nobody, if there is none."""
+    groups = groups_of_account(account)
+    if not groups:
+        return account, ()
+    return groups[0], tuple(getUsersInGroup(groups[0]))
+
+
+def ownership(account: str, path: str) -> dict[str, Any]:
+    """Owner and group, with the DN and role that DIRAC's requests are executed with.
+
+    The owner of what lies below ``/<vo>/user/<x>/<name>`` is that user; elsewhere, as an account belongs to a group, the
+    first user of it stands for all.
+    """
+    group, users = group_and_users(account)
+    parts = path.split("/")
+    owner = parts[4] if len(parts) > 4 and parts[2] == "user" else users[0] if users else account
+    dns = getDNForUsername(owner)
+    return {
+        "Owner": owner,
+        "OwnerGroup": group,
+        "OwnerDN": dns["Value"][0] if dns["OK"] and dns["Value"] else "",
+        "OwnerRole": getVOMSAttributeForGroup(group) or "",
+        "UID": 0,
+        "GID": 0,
+    }
+
+
+def file_metadata(record: DidRecord) -> dict[str, Any]:
+    """Metadata of a file.
+
+    DIRAC compares ``Checksum`` with the adler32 of what it has downloaded: of a file with an md5 only, it must be empty.
+    """
+    return {
+        "Size": record.size or 0,
+        "Checksum": record.adler32 or "",
+        "ChecksumType": "Adler32" if record.adler32 else "",
+        "MD5": record.md5 or "",
+        "GUID": record.guid or "",
+        "CreationDate": naive(record.created_at),
+        "ModificationDate": naive(record.updated_at),
+        "Mode": FILE_MODE,
+        "Status": GOOD,
+        **ownership(record.account, record.did.name),
+    }
+
+
+def directory_metadata(record: DidRecord | None, path: str) -> dict[str, Any]:
+    """Metadata of a directory; one that only names below it imply belongs to nobody, and is as old as time."""
+    return {
+        "CreationDate": naive(record.created_at) if record else _EPOCH,
+        "ModificationDate": naive(record.updated_at) if record else _EPOCH,
+        "Mode": DIRECTORY_MODE,
+        "Status": 0,
+        **ownership(record.account if record else "root", path),
+    }
+
+
+def replica_status(replica: Replica) -> str:
+    """DIRAC's word for a good copy, Rucio's for all others."""
+    return GOOD if replica.state is ReplicaState.AVAILABLE else replica.state.value
+
+
+def new_file(lfn: str, info: Any) -> NewFile:
+    """File to register, as DIRAC describes it: ``{PFN, Size, SE, GUID, Checksum}``.
+
+    Raises
+    ------
+    InvalidInput
+        Naming what is missing or can't be right.
+    """
+    if not isinstance(info, dict) or not info.get("SE"):
+        raise InvalidInput(f"{lfn}: a dictionary with Size, SE and Checksum is needed to register a file")
+    try:
+        size = int(info.get("Size", -1))
+    except (TypeError, ValueError):
+        size = -1
+    if size < 0:
+        raise InvalidInput(f"{lfn}: Size {info.get('Size')!r} is no number of bytes")
+    checksum = str(info.get("Checksum") or "").lower()
+    kind = str(info.get("ChecksumType") or ("MD5" if len(checksum) == 32 else "Adler32")).upper()
+    record = FileRecord(
+        did=did_of(lfn if not lfn.startswith("/") else validate_lfn(lfn)),
+        size=size,
+        adler32=_hex(lfn, checksum, 8) if kind != "MD5" else None,
+        md5=_hex(lfn, checksum, 32) if kind == "MD5" else None,
+        guid=str(info["GUID"]) if info.get("GUID") else None,
+    )
+    return NewFile(lfn, record, str(info["SE"]))
+
+
+def _hex(lfn: str, checksum: str, digits: int) -> str:
+    padded = checksum.rjust(digits, "0")
+    if not checksum or len(padded) != digits or any(digit not in "0123456789abcdef" for digit in padded):
+        raise InvalidInput(f"{lfn}: {checksum!r} is no checksum of {digits} hexadecimal digits")
+    return padded
