@@ -1,9 +1,10 @@
 """Files of the nearline endpoint: where they are, and the few ways in which they may move.
 
 XRootD exports the *buffer*. A file in it is a regular file (online) or, when its bytes are only in the *library*, a
-symbolic link to the library copy (offline). The library copy has no permission bits, so nothing reads or writes through
-the link by accident: an open fails. A library copy is valid for the buffer's file when size and modification time agree;
-a file that was overwritten is therefore simply not archived any more, and is archived anew.
+symbolic link to the library copy (offline), which is read-only; the endpoint's server refuses to open such a link
+(``native/loopback.c``), but shows size and stored checksum of what is behind it. A library copy is valid for the buffer's
+file when size and modification time agree; a file that was overwritten is therefore simply not archived any more, and is
+archived anew.
 
 Everything here is safe against a kill at any line and against clients that write, overwrite and delete meanwhile:
 an entry of the buffer is replaced by exchanging names (:meth:`TapeStore._swap`), never by deleting and creating.
@@ -25,7 +26,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
 
 _CHUNK = 1 << 20
 _RENAME_EXCHANGE = 2
@@ -174,7 +174,7 @@ class TapeStore:
             after = _lstat(self.buffer / name)
             if after is None or not _same_file(before, after) or not self.complete(name):
                 return None
-            copy.chmod(0)
+            copy.chmod(0o400)
             target = self.library / name
             target.parent.mkdir(parents=True, exist_ok=True)
             copy.replace(target)
@@ -211,7 +211,7 @@ class TapeStore:
             return 0
         copy = self.work / "copies" / uuid.uuid4().hex
         try:
-            with self._opened(name) as source:
+            with (self.library / name).open("rb") as source:
                 status = os.fstat(source.fileno())
                 _copy(source.fileno(), copy, proceed)
             os.utime(copy, ns=(time.time_ns(), status.st_mtime_ns))
@@ -268,23 +268,12 @@ class TapeStore:
         for leftover in [*(self.work / "copies").iterdir(), *(self.work / "swaps").iterdir()]:
             found += 1
             leftover.unlink()
-        for name, status in _walk(self.library):  # killed while it was read
-            if stat.S_IMODE(status.st_mode):
-                (self.library / name).chmod(0)
         return found
 
     def _expendable(self, name: str, path: Path) -> bool:
         status, archived = path.lstat(), _lstat(self.library / name)
         regular = stat.S_ISREG(status.st_mode) and archived is not None
         return regular and archived is not None and _same_content(status, archived) and _unused(path, by_readers=True)
-
-    def _opened(self, name: str) -> BinaryIO:
-        copy = self.library / name
-        copy.chmod(0o400)
-        try:
-            return copy.open("rb")
-        finally:
-            copy.chmod(0)
 
     def _swap(self, name: str, replacement: Path, accept: Callable[[Path], bool]) -> bool:
         """Put a replacement in the place of an entry; put the entry back unless what came out is acceptable.
@@ -363,9 +352,12 @@ def _same_file(first: os.stat_result, second: os.stat_result) -> bool:
 
 
 def _copy(source: int, target: Path, proceed: Callable[[], bool]) -> tuple[int, int]:
-    """Copy to stable storage; returns size and Adler-32."""
+    """Copy to stable storage, with the attributes in which XRootD keeps checksums; returns size and Adler-32."""
     size, checksum = 0, 1
     with target.open("xb") as output:
+        with suppress(OSError):  # a file system without attributes: checksums are computed again
+            for attribute in os.listxattr(source):
+                os.setxattr(output.fileno(), attribute, os.getxattr(source, attribute))
         while piece := os.read(source, _CHUNK):
             if not proceed():
                 raise Interrupted

@@ -1,8 +1,8 @@
 /* Preloaded into xrootd: what XRootD 5.5 has no option for.
  *
  * bind: a server that asks for every interface gets 127.0.0.1 only.
- * open64: opening a file that is only on tape fails with ENOMEDIUM ("no medium found"), not with the "permission
- *         denied" of the protected library copy behind it, so that nobody looks for a wrong grid-mapfile. */
+ * open64: a file that is only on tape (a link into the library) is not opened: reading fails with ENOMEDIUM ("no medium
+ *         found"), writing with EEXIST, because after any other error gfal2 deletes what it could not overwrite. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -54,8 +54,9 @@ int open64(const char *path, int flags, ...)
         mode = va_arg(arguments, mode_t);
         va_end(arguments);
     }
-    int file = next(path, flags, mode);
-    if (file < 0 && errno == EACCES)
-        errno = only_on_tape(path) ? ENOMEDIUM : EACCES;
-    return file;
+    if (only_on_tape(path)) {
+        errno = (flags & O_ACCMODE) == O_RDONLY ? ENOMEDIUM : EEXIST;
+        return -1;
+    }
+    return next(path, flags, mode);
 }
