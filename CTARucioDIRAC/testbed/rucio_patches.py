@@ -8,12 +8,14 @@
 :func:`no_partition_wait`   daemons: each start of a daemon waits 10 s for other instances to take their share
                             of the work; there is one instance
 :func:`check_schema_once`   daemons: the schema's version is looked up at the start only, not in each round
+:func:`leave_out_of_log`    server, daemons: warnings, in each request or round, of what is so on purpose
 ==========================  ============================================================================
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from typing import Any
 
 
@@ -49,6 +51,16 @@ def no_partition_wait() -> None:
         return original(*arguments, **(named | {"partition_wait_time": None}))
 
     common.db_workqueue = without_waiting
+
+
+def leave_out_of_log(*texts: str) -> None:
+    """Log no message that contains one of the texts; to be called when the log's handlers are there."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not any(text in record.getMessage() for text in texts)
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(wanted)
 
 
 def check_schema_once() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from gunicorn.app.base import BaseApplication
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from . import rucio_patches
 
@@ -73,6 +73,8 @@ def rucio_application() -> WsgiApplication:
     rucio_patches.sort_without_geoip()
     from rucio.web.rest.flaskapi.v1.main import application
 
+    # Rucio warns of every boolean parameter, being able to make an int of any bool
+    rucio_patches.leave_out_of_log("Booleans should only accept true/false")
     gc.collect()
     gc.freeze()
     return as_behind_mod_ssl(application)
