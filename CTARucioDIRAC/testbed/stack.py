@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import certificates, dirac, keeper, mariadb, rucio, state, xrootd
+from . import certificates, dirac, keeper, mariadb, rucio, state, transfer, xrootd
 from .layout import ROLES, Layout
 from .service import Service, TestbedError, running, start, stop, wait_healthy
 
@@ -21,7 +21,7 @@ Report = Callable[[str, str], None]
 
 GROUPS: Mapping[str, Callable[[Layout], list[Service]]] = {
     "rucio": rucio.services,
-    "storage": xrootd.services,
+    "storage": lambda layout: [*xrootd.services(layout), *transfer.services(layout)],
     "dirac": lambda layout: [*mariadb.services(layout), *dirac.services(layout)],
 }
 #: How long an `up` or `down` waits for another one that is at work on the same state directory.
