@@ -39,10 +39,12 @@ def apply(kind: str, marks: Path, names: list[str]) -> None:
         patches.release_rescheduled_jobs()
     elif kind == "agent":
         patches.mark_cycles(marks)
+        patches.cycle_often()
         if any(name.startswith("Transformation/") for name in names):
             patches.look_at_tasks_soon()
     else:
         patches.mark_requests(marks, names[0])
+        patches.cycle_often()
         patches.ask_for_jobs_steadily()
         patches.end_what_a_job_left()
         patches.start_again([sys.executable, "-m", MODULE, *sys.argv[1:]])

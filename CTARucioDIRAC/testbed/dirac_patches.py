@@ -22,13 +22,13 @@ from typing import Any
 #: Seconds for which the transformation system keeps a new task to itself, instead of 30.
 TASK_DELAY = 2
 #: Seconds after its last change at which a task or file is looked at again, instead of 600.
-LOOK_AGAIN = 20
+LOOK_AGAIN = 5
 #: Seconds after which a task whose submission was interrupted is cleared up, instead of 3600.
 RESERVED_FOR = 60
 #: Seconds for which a rescheduled job is held back, instead of 60, 180, 300 and 600.
 RESCHEDULE_DELAY = 0
-#: Seconds between a worker's requests for jobs, instead of 10 and more.
-MATCH_PERIOD = 5
+#: Shortest period of agents and workers, instead of 10.
+SHORTEST_PERIOD = 5
 
 
 def bind_to_loopback() -> None:
@@ -94,7 +94,7 @@ def submit_tasks_soon() -> None:
 
 
 def look_at_tasks_soon() -> None:
-    """The task agents look at a task's job 20 s after its last change, not 10 min: hard-coded waits.
+    """The task agents look at a task's job 5 s after its last change, not 10 min: hard-coded waits.
 
     They clear up after an interrupted submission after 1 min, not 1 h.
 
@@ -141,24 +141,28 @@ def release_rescheduled_jobs() -> None:
     JobScheduling.ex_getOption = staticmethod(ex_get_option)
 
 
-def ask_for_jobs_steadily() -> None:
-    """A worker asks for a job every 5 s.
-
-    JobAgent waits longer after each request without a job and then ends, for its pilot to end; AgentReactor knows no
-    period below 10 s.
-    """
+def cycle_often() -> None:
+    """Agents may begin a cycle every 5 s, the first one at once: AgentReactor knows no period below 10 s."""
     import DIRAC.Core.Base.AgentReactor as reactor
     from DIRAC.Core.Utilities.ThreadScheduler import ThreadScheduler
-    from DIRAC.WorkloadManagementSystem.Agent.JobAgent import JobAgent
 
     class Scheduler(ThreadScheduler):  # type: ignore[misc]
         def __init__(self, enableReactorThread: bool = True, **_: Any) -> None:
-            super().__init__(enableReactorThread=enableReactorThread, minPeriod=MATCH_PERIOD)
+            super().__init__(enableReactorThread=enableReactorThread, minPeriod=SHORTEST_PERIOD)
 
         def addPeriodicTask(self, *arguments: Any, **named: Any) -> Any:
-            return super().addPeriodicTask(*arguments, **{**named, "elapsedTime": MATCH_PERIOD})  # the first at once
+            return super().addPeriodicTask(*arguments, **{**named, "elapsedTime": sys.maxsize})
 
     reactor.ThreadScheduler = SimpleNamespace(ThreadScheduler=Scheduler)
+
+
+def ask_for_jobs_steadily() -> None:
+    """A worker asks for jobs in every cycle.
+
+    JobAgent waits longer after each request without a job and then ends, for its pilot to end.
+    """
+    from DIRAC.WorkloadManagementSystem.Agent.JobAgent import JobAgent
+
     original = JobAgent._checkMatchingIssues
 
     def check_matching_issues(self: Any, request: Any) -> Any:

@@ -16,16 +16,16 @@ CAMPAIGN_AGENT = "Transformation/RucioCampaignAgent"
 #: This product's choice of which files become a job; DIRAC's own, until it is installed.
 PLUGIN = "CTARucioDIRAC.TransformationSystem.Agent.RucioTransformationPlugin"
 
-#: Agents of the testbed and the seconds between their cycles (DIRAC makes 10 of anything less).
+#: Agents of the testbed and the seconds between their cycles (the launcher allows 5).
 AGENTS: Mapping[str, int] = {
-    "Transformation/InputDataAgent": 20,
-    "Transformation/TransformationAgent": 10,
-    "Transformation/WorkflowTaskAgent": 10,
-    "Transformation/RequestTaskAgent": 15,
+    "Transformation/InputDataAgent": 15,
+    "Transformation/TransformationAgent": 5,
+    "Transformation/WorkflowTaskAgent": 5,
+    "Transformation/RequestTaskAgent": 10,
     "Transformation/TransformationCleaningAgent": 30,
     "Transformation/MCExtensionAgent": 60,
-    CAMPAIGN_AGENT: 10,
-    "RequestManagement/RequestExecutingAgent": 10,
+    CAMPAIGN_AGENT: 5,
+    "RequestManagement/RequestExecutingAgent": 5,
     "RequestManagement/CleanReqDBAgent": 60,
     "WorkloadManagement/StalledJobAgent": 15,
     "WorkloadManagement/JobAgent": 1,
