@@ -25,7 +25,7 @@ def kill(pid: int) -> None:
 
 def processes(testbed) -> dict[str, int]:
     """Name and pid of every process that the stack reports."""
-    return {p["name"]: p["pid"] for p in json.loads(testbed.testbed("status", "--json"))["processes"] if p["pid"]}
+    return {p["name"]: p["pid"] for p in json.loads(testbed.testbed("status", "--json"))["services"] if p["pid"]}
 
 
 def commands_below(roots: set[int]) -> dict[int, str]:
