@@ -1,6 +1,6 @@
 """What the testbed changes in DIRAC while it starts it, and why. Each change is one function; nothing else is changed.
 
-None of this is part of the product: a DIRAC of an observatory runs unchanged. The same list is in ``docs/testbed.md``.
+None of this is part of the product: a DIRAC of an observatory runs unchanged. The same list is in ``docs/reference/testbed-dirac.md``.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def end_what_a_job_left() -> None:
 
     JobAgent notices at once when a wrapper was killed, and has the job run again; the payload would go on beside that.
     """
-    import psutil
+    import psutil  # type: ignore[import-untyped]
     from DIRAC.Resources.Computing.InProcessComputingElement import InProcessComputingElement
 
     adopt_orphans()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from . import dirac_rpc, mariadb
@@ -90,13 +91,17 @@ def _sign(layout: Layout, role: str, request: str) -> Any:
     from DIRAC.Core.Security.X509Chain import X509Chain  # a second of imports: only when a proxy is due
 
     user = ROLES[role].user
-    chain = X509Chain()
-    for step in (
+    chain: Any = X509Chain()
+    steps: list[Callable[[], Any]] = [
         lambda: chain.loadChainFromFile(str(layout.certs / f"{user}.pem")),
         lambda: chain.loadKeyFromFile(str(layout.certs / f"{user}.key")),
         lambda: chain.generateChainFromRequestString(request, lifetime=LIFETIME),
-    ):
+    ]
+    for step in steps:
         result = step()
         if not result["OK"]:
-            raise TestbedError(f"proxy of {user} for DIRAC: {result['Message']} (from {layout.certs}).")
+            raise TestbedError(
+                f"proxy of {user} for DIRAC: {result['Message']}. Run `cta-rucio-testbed reset` if the certificates in "
+                f"{layout.certs} were changed by hand."
+            )
     return result["Value"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from .dirac_registry import JOB_TYPES
 from .dirac_tree import Tree, merged
@@ -210,7 +211,7 @@ def _section(system: str, *path: str) -> Tree:
 def _read(file: Path, path: tuple[str, ...]) -> Tree:
     from diraccfg import CFG  # DIRAC's own reader of its own format
 
-    section = CFG().loadFromFile(str(file)).getAsDict()
+    section: Any = CFG().loadFromFile(str(file)).getAsDict()
     for step in path:
         section = section.get(step, {})
     return dict(section)

@@ -150,7 +150,7 @@ def query(
     MySQLdb.Error
         What the server says, or that it does not answer.
     """
-    import MySQLdb  # part of DIRAC's server packages: not needed by who only asks for the layout
+    import MySQLdb  # type: ignore[import-untyped] # part of DIRAC's server packages: not needed by who only asks for the layout
 
     connection = MySQLdb.connect(
         host=HOST,

@@ -309,3 +309,8 @@ def test_each_process_gets_the_patches_that_it_needs(
         monkeypatch.setattr(dirac_patches, patch, lambda *_, patch=patch: called.append(patch))
     dirac_launcher.apply(kind, tmp_path, names)
     assert sorted(called) == sorted(expected)
+
+
+def test_each_patch_is_in_the_reference() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "testbed-dirac.md").read_text()
+    assert [patch for patch in PATCHES if f"`{patch}`" not in page] == []
