@@ -70,6 +70,11 @@ def validate_lfn(lfn: object) -> str:
     return path
 
 
+def is_path(name: str) -> bool:
+    """Whether CTAO's schema takes a name."""
+    return len(name) <= MAX_NAME_LENGTH and _NAME.fullmatch(name) is not None
+
+
 def scope_of(lfn: str) -> str:
     """Scope of a path after CTAO's algorithm ``ctao_bdms``.
 

@@ -15,7 +15,7 @@ from . import translate
 from .filters import USER_COLUMNS, rucio_filters
 from .names import NameVerbs, type_word
 from .protocol import DidType
-from .verbs import CHUNK, some
+from .verbs import CHUNK, by_list, some
 
 
 class MetadataVerbs(NameVerbs):
@@ -45,7 +45,12 @@ class MetadataVerbs(NameVerbs):
 
     def get_metadata(self, dids: Iterable[Did]) -> dict[Did, dict[str, Any]]:
         found: dict[Did, dict[str, Any]] = {}
-        for chunk in chunks(dict.fromkeys(dids), CHUNK):
+        listed, single = by_list(dids)
+        for did in single:
+            with contextlib.suppress(errors.NotFound), self._doing(f"reading metadata of {did}"):
+                values = self._client.get_metadata(did.scope, did.name, plugin="JSON")
+                found[did] = translate.metadata(values)
+        for chunk in chunks(listed, CHUNK):
             asked = [translate.as_dict(did) for did in chunk]
             with self._doing(f"reading metadata of {some(chunk)}"):
                 for answer in self._client.get_metadata_bulk(asked, plugin="JSON"):

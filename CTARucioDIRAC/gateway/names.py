@@ -12,7 +12,7 @@ from CTARucioDIRAC.domain.identifiers import Did, chunks, validate_did
 
 from . import translate
 from .protocol import Content, Depth, DidRecord, DidType
-from .verbs import CHUNK, Verbs, some
+from .verbs import CHUNK, Verbs, by_list, some
 
 _COLLECTIONS = frozenset({DidType.DATASET, DidType.CONTAINER})
 
@@ -42,13 +42,11 @@ class NameVerbs(Verbs):
 
     def get_dids(self, dids: Iterable[Did]) -> dict[Did, DidRecord]:
         found: dict[Did, DidRecord] = {}
-        # "/" can't be a name; what is no path is refused in a list by CTAO's schema, and asked for one by one
-        wanted = [did for did in dict.fromkeys(dids) if did.name != "/"]
-        for did in wanted:
-            if not did.name.startswith("/"):
-                with contextlib.suppress(errors.NotFound), self._doing(f"looking up {did}"):
-                    found[did] = translate.did_record(self._client.get_metadata(did.scope, did.name))
-        for chunk in chunks((did for did in wanted if did.name.startswith("/")), CHUNK):
+        listed, single = by_list(dids)
+        for did in single:
+            with contextlib.suppress(errors.NotFound), self._doing(f"looking up {did}"):
+                found[did] = translate.did_record(self._client.get_metadata(did.scope, did.name))
+        for chunk in chunks(listed, CHUNK):
             with self._doing(f"looking up {some(chunk)}"):
                 answer = self._client.get_metadata_bulk([translate.as_dict(did) for did in chunk], plugin="DID_COLUMN")
                 found |= {record.did: record for record in map(translate.did_record, answer)}

@@ -311,7 +311,7 @@ class RucioGateway(Protocol):
         rse_expression: str | None = None,
         schemes: Collection[str] | None = None,
     ) -> dict[Did, FileReplicas]:
-        """Copies of files; names that aren't files are absent. Without ``all_states`` only AVAILABLE copies."""
+        """Copies of files; names that aren't files, or no paths, are absent. Without ``all_states`` only AVAILABLE ones."""
 
     def list_collection_replicas(
         self, did: Did, *, all_states: bool = False, rse_expression: str | None = None

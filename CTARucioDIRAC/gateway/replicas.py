@@ -12,7 +12,7 @@ from CTARucioDIRAC.domain.identifiers import Did, chunks, validate_did
 from . import translate
 from .names import NameVerbs
 from .protocol import DidRecord, DidType, FileRecord, FileReplicas, ReplicaState
-from .verbs import CHUNK, some
+from .verbs import CHUNK, by_list, some
 
 #: So many writers of the same files at the same time are coped with.
 _WRITERS = 5
@@ -78,7 +78,7 @@ class ReplicaVerbs(NameVerbs):
         schemes: Collection[str] | None = None,
     ) -> dict[Did, FileReplicas]:
         found: dict[Did, FileReplicas] = {}
-        for chunk in chunks(dict.fromkeys(dids), CHUNK):
+        for chunk in chunks(by_list(dids)[0], CHUNK):
             wanted = set(chunk)
             for file in self._replicas([translate.as_dict(did) for did in chunk], all_states, rse_expression, schemes):
                 if file.did in wanted:

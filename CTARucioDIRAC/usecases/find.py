@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -11,7 +12,8 @@ from CTARucioDIRAC.domain.identifiers import Did, ancestors_of, scope_of
 from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator
 from CTARucioDIRAC.gateway.protocol import DidType, RucioGateway
 
-from .tree import FILES_DATASET, scopes_below
+from .files import alive
+from .tree import FILES_DATASET, THREADS, scopes_below
 
 #: Up to this many directories, their metadata are read instead of searched.
 _FEW = 3000
@@ -25,8 +27,18 @@ def find_files(gateway: RucioGateway, query: MetadataQuery, path: str, vo: str) 
     in no order. The number of requests grows with the number of different sets of conditions that directories fulfil,
     not with the number of directories or files, but for ⌈files found / 1000⌉ to sort out what isn't alive.
     """
-    for scope, prefix in scopes_below(gateway, path, vo):
-        yield from _find_in_scope(gateway, query, scope, prefix)
+    return _in_scopes(gateway, path, vo, lambda scope, prefix: _find_in_scope(gateway, query, scope, prefix))
+
+
+def _in_scopes(gateway: RucioGateway, path: str, vo: str, search: Callable[[str, str], Iterator[Did]]) -> Iterator[Did]:
+    """Search each scope below a path: one as its answers come, several at the same time."""
+    places = scopes_below(gateway, path, vo)
+    if len(places) == 1:
+        yield from search(*places[0])
+        return
+    with ThreadPoolExecutor(THREADS) as pool:
+        for found in pool.map(lambda place: list(search(*place)), places):
+            yield from found
 
 
 def _find_in_scope(gateway: RucioGateway, query: MetadataQuery, scope: str, prefix: str) -> Iterator[Did]:
@@ -43,17 +55,21 @@ def _find_in_scope(gateway: RucioGateway, query: MetadataQuery, scope: str, pref
 
 
 def find_directories(gateway: RucioGateway, query: MetadataQuery, path: str, vo: str) -> Iterator[Did]:
-    """Directories below a path that fulfil a query with their own metadata and those of directories above."""
-    for scope, prefix in scopes_below(gateway, path, vo):
-        fulfilled = _fulfilled_by_directories(gateway, query, scope, prefix)
-        if query.conditions and not any(not _rest(query, done).conditions for done in fulfilled.values()):
+    """Directories at and below a path that fulfil a query with their own metadata and those of directories above."""
+    return _in_scopes(gateway, path, vo, lambda scope, prefix: _directories_in_scope(gateway, query, scope, prefix))
+
+
+def _directories_in_scope(gateway: RucioGateway, query: MetadataQuery, scope: str, prefix: str) -> Iterator[Did]:
+    fulfilled = _fulfilled_by_directories(gateway, query, scope, prefix)
+    if query.conditions and not any(not _rest(query, done).conditions for done in fulfilled.values()):
+        return
+    own = Did(scope, prefix.rstrip("/"))
+    top = [did for did, record in alive(gateway, [own]).items() if record.type is not DidType.FILE]
+    for did in (*top, *(found.did for found in gateway.find_names(scope, prefix, _COLLECTIONS))):
+        if did.name.endswith(f"/{FILES_DATASET}"):
             continue
-        for found in gateway.find_names(scope, prefix, _COLLECTIONS):
-            name = found.did.name
-            if name.endswith(f"/{FILES_DATASET}"):
-                continue
-            if not _rest(query, fulfilled.get(name) or _above(fulfilled, name)).conditions:
-                yield found.did
+        if not _rest(query, fulfilled.get(did.name) or _above(fulfilled, did.name)).conditions:
+            yield did
 
 
 def _fulfilled_by_directories(

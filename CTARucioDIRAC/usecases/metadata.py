@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -65,13 +66,19 @@ def _declared() -> dict[str, str]:
 
 def fields(gateway: RucioGateway) -> tuple[dict[str, str], dict[str, str]]:
     """Keys and types of directories, and of files: those that CTAO uses, and those found in a sample of each scope."""
-    of_directories: dict[str, str] = {}
-    of_files: dict[str, str] = {}
-    for scope in gateway.list_scopes():
-        for types, found in ((_COLLECTIONS, of_directories), ({DidType.FILE}, of_files)):
-            dids = [item.did for item in islice(gateway.find_names(scope, "/", types), _SAMPLE)]
-            found |= field_types(gateway.get_metadata(dids).values()) if dids else {}
+    with ThreadPoolExecutor(tree.THREADS) as pool:
+        found = list(pool.map(lambda scope: _fields_of_scope(gateway, scope), gateway.list_scopes()))
+    of_directories = {key: kind for types, _ in found for key, kind in types.items()}
+    of_files = {key: kind for _, types in found for key, kind in types.items()}
     return of_directories | dict(DIRECTORY_FIELDS), of_files | dict(FILE_FIELDS)
+
+
+def _fields_of_scope(gateway: RucioGateway, scope: str) -> tuple[dict[str, str], dict[str, str]]:
+    def sample(types: frozenset[DidType]) -> dict[str, str]:
+        dids = [item.did for item in islice(gateway.find_names(scope, "/", types), _SAMPLE)]
+        return field_types(gateway.get_metadata(dids).values()) if dids else {}
+
+    return sample(_COLLECTIONS), sample(frozenset({DidType.FILE}))
 
 
 def split_query(query: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:

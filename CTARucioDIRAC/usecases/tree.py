@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -23,6 +24,8 @@ FILES_DATASET = ".files"
 _COLLECTIONS = frozenset({DidType.DATASET, DidType.CONTAINER})
 #: Up to this many names below a common beginning are read to see which of them are directories.
 _GLANCE = 2000
+#: Scopes are looked into one by one: so many at the same time.
+THREADS = 8
 
 
 @dataclass
@@ -117,18 +120,26 @@ def _list_top(gateway: RucioGateway, path: str, vo: str) -> Listing:
             listing.files[found.did.name] = found.size
         else:
             listing.directories[found.did.name] = True
-    for scope in gateway.list_scopes():
-        top = scope_path(scope, path.split("/")[1])
-        if top is None or not top.startswith(f"{path}/"):
-            continue
-        entry = _child(path, top)
-        if entry not in listing.directories and _has_below(gateway, scope, top):
-            listing.directories[entry] = False
+    for entry in _scope_entries(gateway, path, vo, listing.directories):
+        listing.directories[entry] = False
     if not (listing.files or listing.directories) and Did(ROOT_SCOPE, path) not in gateway.get_dids(
         [Did(ROOT_SCOPE, path)]
     ):
         raise missing()
     return listing
+
+
+def _scope_entries(gateway: RucioGateway, path: str, vo: str, known: Collection[str]) -> set[str]:
+    """Entries of a directory above the scopes that follow from what is in the scopes."""
+    if path != f"/{vo}" and not path.startswith(f"/{vo}/"):
+        return set()
+    tops = [(scope, scope_path(scope, vo)) for scope in gateway.list_scopes()]
+    doubtful = [
+        (scope, top) for scope, top in tops if top and top.startswith(f"{path}/") and _child(path, top) not in known
+    ]
+    with ThreadPoolExecutor(THREADS) as pool:
+        filled = pool.map(lambda item: _has_below(gateway, *item), doubtful)
+        return {_child(path, top) for (_, top), yes in zip(doubtful, filled, strict=True) if yes}
 
 
 def scope_path(scope: str, vo: str) -> str | None:

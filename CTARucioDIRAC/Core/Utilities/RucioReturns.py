@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from DIRAC import S_ERROR, S_OK
+from DIRAC import S_ERROR, S_OK, gLogger
 from DIRAC.Resources.Catalog.Utilities import checkCatalogArguments
 
 from CTARucioDIRAC.domain import errors
@@ -56,6 +56,8 @@ def returns(method: Method) -> Method:
         try:
             return method(*args, **kwargs)
         except errors.CtaRucioError as error:
+            # DIRAC's FileCatalog drops the cause of what a reading method returns
+            gLogger.getSubLogger("Rucio").warn(f"{method.__name__} failed:", str(error))
             return error_result(error)
 
     return wrapped  # type: ignore[return-value]
