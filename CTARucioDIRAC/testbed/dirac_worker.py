@@ -32,7 +32,7 @@ def services(layout: Layout) -> list[Service]:
             instance=name,
             variables={"X509_USER_PROXY": str(layout.proxy("pilot"))},
             options=["-o", "/DIRAC/Security/UseServerCertificate=no"],
-            needs=("dirac-services", "dirac-executors"),
+            needs=("dirac-services",),
         )
         for name in worker_names(layout)
     ]
