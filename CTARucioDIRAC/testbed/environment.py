@@ -6,12 +6,15 @@ import os
 import shlex
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
-from .layout import ROLES, Layout
+from .layout import ROLES, VO, Layout
 from .service import TestbedError
 
 #: They replace the authorities that requests, curl or OpenSSL trust; with them the stack's own would be refused.
 UNWANTED = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+#: Where DIRAC's short commands put files.
+DEFAULT_SE = "PIC-DISK"
 LOOPBACK = "localhost,127.0.0.1"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -81,8 +84,25 @@ def client(layout: Layout, role: str) -> dict[str, str]:
         "X509_USER_PROXY": str(layout.proxy(role)),
         "X509_USER_CERT": str(layout.certs / f"{user}.pem"),
         "X509_USER_KEY": str(layout.certs / f"{user}.key"),
+        "DCOMMANDS_CONFIG_DIR": str(_dcommands(layout, role)),
         **_XROOTD,
     }
+
+
+def prepare_clients(layout: Layout) -> None:
+    """Write what DIRAC's short commands (``dls``, ``dget``, ...) keep per user, else they fail at their first call."""
+    for role in ROLES.values():
+        if role.group:
+            directory = _dcommands(layout, role.name)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            profile = {"group_name": role.group, "home_dir": f"/{VO}", "default_se": DEFAULT_SE}
+            lines = ["[global]", f"default_profile = {role.group}", f"[{role.group}]"]
+            lines += [f"{name} = {value}" for name, value in profile.items()]
+            (directory / "dcommands.conf").write_text("\n".join(lines) + "\n")
+
+
+def _dcommands(layout: Layout, role: str) -> Path:
+    return layout.root / "dirac" / "dcommands" / role
 
 
 def shell(layout: Layout, role: str, current: Mapping[str, str] = os.environ) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import certificates, dirac, keeper, mariadb, rucio, state, transfer, xrootd
+from . import certificates, dirac, environment, keeper, mariadb, rucio, state, transfer, xrootd
 from .layout import ROLES, Layout
 from .service import Service, TestbedError, running, start, stop, wait_healthy
 
@@ -109,6 +109,7 @@ def up(layout: Layout, only: Sequence[str] = (), report: Report = lambda _name, 
         certificates.ensure(layout)
         for role in ROLES:
             certificates.ensure_proxy(layout, role)
+        environment.prepare_clients(layout)
         report("certificates", "ready")
         selected = select(layout, only)
         names = [name for name in all_services(layout) if name in {*wanted(layout), *selected}]

@@ -1,12 +1,13 @@
 """Environments: made from scratch for services, evaluated by a real shell for users."""
 
+import configparser
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from CTARucioDIRAC.testbed import environment
-from CTARucioDIRAC.testbed.layout import ROLES, Layout
+from CTARucioDIRAC.testbed.layout import ROLES, RSES, Layout
 from CTARucioDIRAC.testbed.service import TestbedError
 
 LAYOUT = Layout(Path("/var/tmp/a stack's place"), 23400, Path("/opt/environment"), Path("/opt/software"))
@@ -76,3 +77,15 @@ def test_a_failed_command_tells_what_it_wrote():
 def test_a_command_that_hangs_is_ended():
     with pytest.raises(TestbedError, match="making tea took longer than 0 s"):
         environment.run(["/bin/sleep", "60"], {}, "making tea", timeout=0.1)
+
+
+def test_diracs_short_commands_find_a_profile_of_the_roles_group(tmp_path):
+    layout = Layout(tmp_path, 23400, Path("/opt/environment"), Path("/opt/software"))
+    environment.prepare_clients(layout)
+    for name, role in ROLES.items():
+        parser = configparser.ConfigParser()
+        found = parser.read(Path(environment.client(layout, name)["DCOMMANDS_CONFIG_DIR"]) / "dcommands.conf")
+        assert bool(found) == bool(role.group)
+        if role.group:
+            assert parser[parser["global"]["default_profile"]]["group_name"] == role.group
+            assert parser[role.group]["default_se"] in RSES
