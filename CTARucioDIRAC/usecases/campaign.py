@@ -348,11 +348,6 @@ def hand_on(
     return new
 
 
-def attach_output(gateway: RucioGateway, campaign: Campaign, step: Step, lfn: str) -> None:
-    """Add a registered output to the step's output dataset."""
-    gateway.attach({did_of(campaign.output_dataset(step)): [did_of(lfn)]})
-
-
 def list_campaigns(gateway: RucioGateway, path: str) -> list[str]:
     """Names of the campaigns below a path."""
     scope = did_of(f"{path.rstrip('/')}/x").scope

@@ -157,9 +157,7 @@ def test_only_complete_observations_are_handed_on(gateway):
         uc.hand_on(gateway, c, 0, groups(), first, ())
     gateway.add_replicas("PIC-DISK", [FileRecord(did_of(lfn), 1, "00000002") for lfn in outputs.values()])
     gateway.set_metadata({did_of(outputs[g.key]): {"obs_id": g.obs_id} for g in groups()})
-    for lfn in outputs.values():
-        uc.attach_output(gateway, c, c.steps[0], lfn)
-        uc.attach_output(gateway, c, c.steps[0], lfn)
+    gateway.attach({did_of(c.output_dataset(c.steps[0])): [did_of(lfn) for lfn in outputs.values()]})
     new = uc.hand_on(gateway, c, 0, groups(), first, ())
     assert new == [outputs["obs1001-chunk000"], outputs["obs1001-chunk001"]]
     assert uc.hand_on(gateway, c, 0, groups(), first, new) == []

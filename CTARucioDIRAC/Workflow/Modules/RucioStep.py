@@ -19,7 +19,7 @@ from CTARucioDIRAC.domain.campaign import Campaign, Group, Step, output_lfn
 from CTARucioDIRAC.domain.errors import CtaRucioError, NotFound
 from CTARucioDIRAC.domain.identifiers import did_of
 from CTARucioDIRAC.gateway.protocol import RucioGateway
-from CTARucioDIRAC.usecases.campaign import attach_output, group_of, load
+from CTARucioDIRAC.usecases.campaign import group_of, load
 from CTARucioDIRAC.usecases.process import Processed, Report, check_output, local_path, run_step
 
 
@@ -62,15 +62,15 @@ class RucioStep(ModuleBase):
             raise NotFound(f"job {self.jobID} was given no input file")
         group = group_of(gateway, campaign, step, self.inputDataList[0])
         lfn = output_lfn(campaign, step, group)
-        if not _complete(gateway, lfn, group):
+        if not _complete(gateway, campaign, step, lfn, group):
             self.setApplicationStatus("Fetching input")
             inputs = self._fetch(data, group.lfns, campaign.staging.buffer)
             done = self._process(data, gateway, step, group, inputs, lfn)
             self.setApplicationStatus("Registering output")
-            returnValueOrRaise(data.put_and_register(lfn, str(done.path), step.output.storage))
-            gateway.set_metadata({did_of(lfn): self._metadata(campaign, step, group, done.report)})
+            metadata = self._metadata(campaign, step, group, done.report)
+            dataset = campaign.output_dataset(step)
+            returnValueOrRaise(data.put_and_register(lfn, done.path, step.output.storage, None, metadata, [dataset]))
             done.path.unlink()
-        attach_output(gateway, campaign, step, lfn)
         for name in self.inputDataList:
             self.fileReport.setFileStatus(int(self.production_id), name, TransformationFilesStatus.PROCESSED)
         returnValueOrRaise(self.fileReport.commit())
@@ -84,7 +84,9 @@ class RucioStep(ModuleBase):
             directories.setdefault(local_path(inputs, lfn).parent, []).append(lfn)
         for directory, names in directories.items():
             directory.mkdir(parents=True)
-            result = returnValueOrRaise(data.getFile(names, destinationDir=str(directory), sourceSE=buffer))
+            result = returnValueOrRaise(
+                data.getFile(names, destinationDir=str(directory), preferred=[buffer], diskOnly=True)
+            )
             if result["Failed"]:
                 lfn, reason = next(iter(result["Failed"].items()))
                 raise NotFound(f"{len(result['Failed'])} input files cannot be fetched, such as {lfn}: {reason}")
@@ -131,9 +133,11 @@ class RucioStep(ModuleBase):
         }
 
 
-def _complete(gateway: RucioGateway, lfn: str, group: Group) -> bool:
-    """Whether the output of exactly these inputs is registered, readable and described."""
+def _complete(gateway: RucioGateway, campaign: Campaign, step: Step, lfn: str, group: Group) -> bool:
+    """Whether the output of exactly these inputs is registered, readable, described and in the step's dataset."""
     did = did_of(lfn)
     if not any(file.available for file in gateway.list_replicas([did]).values()):
         return False
-    return gateway.get_metadata([did]).get(did, {}).get("inputs") == list(group.lfns)
+    if gateway.get_metadata([did]).get(did, {}).get("inputs") != list(group.lfns):
+        return False
+    return did_of(campaign.output_dataset(step)) in {parent.did for parent in gateway.list_parents(did)}
