@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from .identifiers import Did
+
 
 def unsafe_to_pin(
-    copies: Mapping[str, Collection[str]], held: Mapping[str, Collection[str]], rses: Collection[str]
-) -> list[str]:
+    copies: Mapping[Did, Collection[str]], held: Mapping[Did, Collection[str]], rses: Collection[str]
+) -> list[Did]:
     """Files that a rule with a lifetime must not cover.
 
     A copy that no rule holds is never deleted by Rucio; one that a rule has held and let go is. So a rule with an end,
@@ -19,7 +21,7 @@ def unsafe_to_pin(
     copies : mapping
         RSEs with a copy, by file.
     held : mapping
-        RSEs where rules without an end hold a copy, by file.
+        RSEs where a rule holds a copy, by file.
     rses : collection
         RSEs that the rule could use.
     """

@@ -49,7 +49,7 @@ class CatalogueSettings(pydantic.BaseModel):
     RucioVO: Annotated[str, pydantic.StringConstraints(min_length=1)] = "def"
     ScopeAlgorithm: Literal["ctao_bdms"] = "ctao_bdms"
     RequestTimeout: Annotated[float, pydantic.Field(ge=1, le=3600)] = 300.0
-    CatalogType: Literal["RucioFileCatalog"] = "RucioFileCatalog"
+    CatalogType: Literal["CTARucioFileCatalog", "RucioFileCatalog"] = "CTARucioFileCatalog"
     AccessType: Literal["Read", "Write", "Read-Write"] = "Read-Write"
     Status: Literal["Active", "InActive"] = "Active"
     Master: Literal["True", "False"] = "False"

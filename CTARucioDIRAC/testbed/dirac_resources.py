@@ -72,7 +72,7 @@ def file_catalogs(layout: Layout) -> Tree:
     rucio = f"https://localhost:{layout.port('rucio')}"
     return {
         "RucioFileCatalog": {
-            "CatalogType": "RucioFileCatalog",
+            "CatalogType": "CTARucioFileCatalog",
             "AccessType": "Read-Write",
             "Status": "Active",
             "Master": "True",

@@ -9,7 +9,8 @@ from CTARucioDIRAC.domain.errors import InvalidSettings
 from CTARucioDIRAC.domain.settings import CatalogueSettings, catalogue_settings
 
 CATALOGUES = "/Resources/FileCatalogs"
-CATALOGUE_TYPE = "RucioFileCatalog"
+#: The first is what to use; the second works where DIRAC's own class of that name isn't found first.
+CATALOGUE_TYPES = ("CTARucioFileCatalog", "RucioFileCatalog")
 GROUPS = "/Registry/Groups"
 HOSTS = "/Registry/Hosts"
 ACCOUNT = "RucioAccount"
@@ -24,12 +25,13 @@ def catalogue_name() -> str:
         There is none, or more than one.
     """
     sections = gConfig.getSections(CATALOGUES).get("Value", [])
-    names = [name for name in sections if gConfig.getValue(f"{CATALOGUES}/{name}/CatalogType", name) == CATALOGUE_TYPE]
+    types = {name: gConfig.getValue(f"{CATALOGUES}/{name}/CatalogType", name) for name in sections}
+    names = [name for name in sections if types[name] in CATALOGUE_TYPES]
     if len(names) == 1:
         return str(names[0])
     if names:
-        raise InvalidSettings(f"{CATALOGUES} has several catalogues of type {CATALOGUE_TYPE}: {', '.join(names)}")
-    raise InvalidSettings(f"{CATALOGUES} has no catalogue of type {CATALOGUE_TYPE}: add a section {CATALOGUE_TYPE}")
+        raise InvalidSettings(f"{CATALOGUES} has several catalogues of type {CATALOGUE_TYPES[0]}: {', '.join(names)}")
+    raise InvalidSettings(f"{CATALOGUES} has no catalogue of type {CATALOGUE_TYPES[0]}: add a section RucioFileCatalog")
 
 
 def read_catalogue_settings(name: str | None = None) -> CatalogueSettings:
