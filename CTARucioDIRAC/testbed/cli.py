@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -206,6 +207,7 @@ def _existing(directory: Path) -> Layout:
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str, str], None]]:
     """A line for each service as it becomes ready, and, on a terminal, what is still to come."""
+    signal.signal(signal.SIGINT, _interrupted)
     started: dict[str, float] = {}
     with out.status("", spinner="dots") as spinner:
 
@@ -219,6 +221,12 @@ def _progress() -> Iterator[Callable[[str, str], None]]:
             spinner.update(f"waiting for {escape(', '.join(sorted(started)))}" if started else "")
 
         yield report
+
+
+def _interrupted(*_: object) -> None:
+    """End at once: services have sessions of their own, and threads that wait for them need not be waited for."""
+    err.print("interrupted: what was started stays. `cta-rucio-testbed up` goes on with it, `down` stops it.")
+    os._exit(130)
 
 
 def _print_status(found: dict[str, Any]) -> None:

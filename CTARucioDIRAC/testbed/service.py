@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -163,9 +164,23 @@ def start(layout: Layout, service: Service) -> ProcessId:
         )
     process = ProcessId.of(child.pid) or ProcessId(child.pid)
     temporary = record.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"pid": process.pid, "start_ticks": process.start_ticks, "boot": _boot()}))
+    content = {"pid": process.pid, "start_ticks": process.start_ticks, "boot": _boot(), "command": _digest(service)}
+    temporary.write_text(json.dumps(content))
     temporary.replace(record)
     return process
+
+
+def outdated(layout: Layout, service: Service) -> bool:
+    """Whether the service runs with another command or environment than it would be started with now."""
+    try:
+        known = json.loads(_record(layout, service.name).read_text()).get("command")
+    except (OSError, ValueError):
+        return False
+    return known is not None and known != _digest(service) and running(layout, service.name) is not None
+
+
+def _digest(service: Service) -> str:
+    return hashlib.sha256(json.dumps([list(service.argv), sorted(service.env.items())]).encode()).hexdigest()
 
 
 # The process records itself before it becomes the service: if whoever starts it is killed, it is known all the same.

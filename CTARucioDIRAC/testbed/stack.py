@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import certificates, dirac, environment, keeper, mariadb, rucio, state, transfer, xrootd
 from .layout import ROLES, Layout
-from .service import Service, TestbedError, running, start, stop, wait_healthy
+from .service import Service, TestbedError, outdated, running, start, stop, wait_healthy
 
 #: Told about each step: name of the service (or of a step before the services) and what is going on with it.
 Report = Callable[[str, str], None]
@@ -111,8 +111,9 @@ def up(layout: Layout, only: Sequence[str] = (), report: Report = lambda _name, 
             certificates.ensure_proxy(layout, role)
         environment.prepare_clients(layout)
         report("certificates", "ready")
-        selected = select(layout, only)
-        names = [name for name in all_services(layout) if name in {*wanted(layout), *selected}]
+        services, selected = all_services(layout), select(layout, only)
+        _stop_strangers(layout, services, report)  # fewer workers than before, say
+        names = [name for name in services if name in {*wanted(layout), *selected}]
         state.write_atomically(layout.run / "wanted.json", json.dumps(names))
         _in_order(selected, lambda service: _bring_up(layout, service, report))
         _bring_up(layout, keeper.service(layout), report)
@@ -134,9 +135,7 @@ def down(layout: Layout, report: Report = lambda _name, _what: None) -> None:
                 report(service.name, "stopped" if ran else "did not run")
 
         _in_order(services, take_down, dependants)
-        for name in sorted(recorded - set(services) - {keeper.NAME}):  # started by another version of this program
-            stop(layout, name)
-            report(name, "stopped")
+        _stop_strangers(layout, services, report)
 
 
 @contextlib.contextmanager
@@ -169,7 +168,18 @@ def locked(layout: Layout, report: Report = lambda _name, _what: None) -> Iterat
         yield
 
 
+def _stop_strangers(layout: Layout, services: Mapping[str, Service], report: Report) -> None:
+    """Stop what was started with other options, or by another version of this program, and is no service any more."""
+    for path in sorted(layout.run.glob("*.pid.json")):
+        name = path.name.removesuffix(".pid.json")
+        if name not in services and name != keeper.NAME and stop(layout, name):
+            report(name, "stopped")
+
+
 def _bring_up(layout: Layout, service: Service, report: Report) -> None:
+    if outdated(layout, service):
+        report(service.name, "restart")
+        stop(layout, service.name, service.stop_signal, service.stop_timeout)
     ran = running(layout, service.name) is not None
     report(service.name, "check" if ran else "start")
     if ran:

@@ -166,3 +166,13 @@ def test_only_lines_since_the_last_start_are_told(layout):
     log = layout.log / "x.log"
     log.write_text("--- start 1\nerror: old\n--- start 2\nerror: new\n")
     assert service.telling_lines(log) == "    error: new"
+
+
+def test_a_service_that_would_be_started_otherwise_now_is_outdated(layout, sleeper):
+    assert not service.outdated(layout, sleeper)
+    service.start(layout, sleeper)
+    assert not service.outdated(layout, sleeper)
+    assert service.outdated(layout, dataclasses.replace(sleeper, env={"PATH": "/bin"}))
+    assert service.outdated(layout, dataclasses.replace(sleeper, argv=["/bin/true"]))
+    service.stop(layout, "sleeper")
+    assert not service.outdated(layout, dataclasses.replace(sleeper, argv=["/bin/true"]))
