@@ -15,6 +15,7 @@ from DIRAC.Core.Security.ProxyInfo import getVOfromProxyGroup
 
 from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import current_gateway
 from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import CATALOGUES, read_catalogue_settings
+from CTARucioDIRAC.Core.Utilities.Kept import Kept
 from CTARucioDIRAC.Core.Utilities.RucioPermissions import may_write
 from CTARucioDIRAC.Core.Utilities.RucioReturns import as_mapping, bulk_result, ok_result, returns, takes_lfns
 from CTARucioDIRAC.Core.Utilities.RucioShapes import (
@@ -32,6 +33,8 @@ from CTARucioDIRAC.usecases import directories, files, find, metadata, register,
 from CTARucioDIRAC.usecases.bulk import Bulk
 
 Result = dict[str, Any]
+#: The transformation service asks for the fields with every file.
+_fields: Kept[tuple[dict[str, str], dict[str, str]]] = Kept(seconds=300)
 
 
 class RucioFileCatalogClient:
@@ -157,12 +160,15 @@ class RucioFileCatalogClient:
             return bulk_result(Bulk(dict.fromkeys(paths, True)))
         if opType not in self.WRITE_METHODS:
             raise InvalidInput(f"{opType!r} is no operation of the Rucio catalogue")
-        return bulk_result(may_write(self._gateway(), paths))
+        return bulk_result(may_write(self._gateway(), self._configuration().RucioHost, paths))
 
     @takes_lfns
     def getPathPermissions(self, lfns: Mapping[str, Any]) -> Result:
         """Whether each path may be read, which Rucio lets everybody, and written."""
-        return bulk_result(may_write(self._gateway(), lfns), lambda allowed: {"Read": True, "Write": allowed})
+        return bulk_result(
+            may_write(self._gateway(), self._configuration().RucioHost, lfns),
+            lambda allowed: {"Read": True, "Write": allowed},
+        )
 
     @takes_lfns
     def getFileMetadata(self, lfns: Mapping[str, Any]) -> Result:
@@ -291,9 +297,11 @@ class RucioFileCatalogClient:
 
     @returns
     def getMetadataFields(self) -> Result:
-        """Metadata keys with their types: those that CTAO uses, and those found in use."""
-        of_directories, of_files = metadata.fields(self._gateway())
-        return ok_result({"DirectoryMetaFields": of_directories, "FileMetaFields": of_files})
+        """Metadata keys with their types: those that CTAO uses, and those found in use within the last minutes."""
+        gateway = self._gateway()
+        key = (self._configuration().RucioHost, gateway.account)
+        of_directories, of_files = _fields.get(key, lambda: metadata.fields(gateway))
+        return ok_result({"DirectoryMetaFields": dict(of_directories), "FileMetaFields": dict(of_files)})
 
     # ---------------------------------------------------------------- writing
 
