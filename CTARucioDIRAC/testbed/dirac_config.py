@@ -118,7 +118,12 @@ def write(layout: Layout, catalogs: list[str] | None = None) -> None:
     _write(layout.dirac_root("server") / "etc" / "dirac.cfg", text(server(layout)))
     _write(layout.dirac_root("client") / "etc" / "dirac.cfg", text(client(layout)))
     for name in worker_names(layout):
-        _write(layout.dirac_root(name) / "etc" / "dirac.cfg", text(worker(layout, name)))
+        write_worker(layout, name)
+
+
+def write_worker(layout: Layout, name: str) -> None:
+    """Write the ``dirac.cfg`` of one worker anew; its JobAgent has put the time that it has left into it."""
+    _write(layout.dirac_root(name) / "etc" / "dirac.cfg", text(worker(layout, name)))
 
 
 def _read(path: Path) -> str:

@@ -7,7 +7,9 @@ soon Failed, and the transformation system gives its files to another job.
 
 from __future__ import annotations
 
-from .dirac_config import worker_names
+from functools import partial
+
+from .dirac_config import worker_names, write_worker
 from .dirac_process import process
 from .layout import Layout
 from .service import Service
@@ -33,6 +35,7 @@ def services(layout: Layout) -> list[Service]:
             variables={"X509_USER_PROXY": str(layout.proxy("pilot"))},
             options=["-o", "/DIRAC/Security/UseServerCertificate=no"],
             needs=("dirac-services",),
+            prepare=partial(write_worker, layout, name),
         )
         for name in worker_names(layout)
     ]
