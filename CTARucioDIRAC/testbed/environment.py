@@ -50,8 +50,17 @@ def service(layout: Layout, **more: str) -> dict[str, str]:
     }
 
 
-#: The endpoints listen on 127.0.0.1 only; a third-party copy over root:// delegates the caller's proxy.
-_XROOTD = {"XRD_NETWORKSTACK": "IPv4", "XrdSecGSIDELEGPROXY": "1"}
+#: The endpoints listen on 127.0.0.1 only; a third-party copy over root:// delegates the caller's proxy. XRootD's client
+#: waits minutes for a server that is gone, and remembers it for half an hour; here it is back in seconds.
+_XROOTD = {
+    "XRD_NETWORKSTACK": "IPv4",
+    "XrdSecGSIDELEGPROXY": "1",
+    "XRD_CONNECTIONWINDOW": "10",
+    "XRD_CONNECTIONRETRY": "3",
+    "XRD_STREAMERRORWINDOW": "0",
+    "XRD_STREAMTIMEOUT": "30",
+    "XRD_REQUESTTIMEOUT": "120",
+}
 
 
 def client(layout: Layout, role: str) -> dict[str, str]:

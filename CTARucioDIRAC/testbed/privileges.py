@@ -19,6 +19,8 @@ USER = "ctarucio"
 _NONE = "-all"
 _READING = "-all,+dac_read_search"
 _KEPT_VARIABLES = ("TERM", "COLUMNS", "LINES", "NO_COLOR", "LANG")
+#: Options may come from variables whose names begin so.
+_OPTIONS = "CTA_RUCIO_TESTBED_"
 
 
 def leave_root(root: Path, arguments: Sequence[str], readable: Sequence[Path], explain: bool = False) -> None:
@@ -46,8 +48,8 @@ def leave_root(root: Path, arguments: Sequence[str], readable: Sequence[Path], e
     user = _owner(root)
     _check_reach(user, root)
     capabilities = _capabilities_to_read(user, readable, explain)
-    variables = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    variables |= {"PATH": SYSTEM_PATH, "HOME": "/nonexistent"}
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES or name.startswith(_OPTIONS)}
+    variables = kept | {"PATH": SYSTEM_PATH, "HOME": "/nonexistent"}
     python = [sys.executable, "-P", "-m", "CTARucioDIRAC.testbed.cli"]
     sys.stdout.flush()
     os.execvpe("setpriv", [*_setpriv(user, capabilities), *python, *arguments], variables)

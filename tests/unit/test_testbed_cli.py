@@ -1,5 +1,6 @@
 """The command line: exit codes and messages."""
 
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ from typer.testing import CliRunner
 
 pytest.importorskip("rucio.db", reason="the stack runs on the default column, with Rucio's server")
 
-from CTARucioDIRAC.testbed import cli, state
+from CTARucioDIRAC.testbed import cli, privileges, state
 from CTARucioDIRAC.testbed.layout import Layout
+from CTARucioDIRAC.testbed.service import TestbedError
 
 pytestmark = pytest.mark.default_column
 
@@ -82,3 +84,29 @@ def test_environments_have_state_directories_of_their_own(monkeypatch):
 
 def test_ports_are_shown_in_few_characters():
     assert cli._ranges([18442, 18401, 18420, 18421, 18422]) == "18401 18420-18422 18442"
+
+
+def test_options_from_variables_survive_the_change_of_user(monkeypatch, tmp_path):
+    found = {}
+
+    def execute(_program, arguments, variables):
+        found.update(arguments=arguments, variables=variables)
+
+    owner = pwd.getpwnam("nobody")
+    monkeypatch.setattr(privileges.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(privileges, "_owner", lambda _: owner)
+    monkeypatch.setattr(privileges, "_can_read", lambda *_: None)
+    monkeypatch.setattr(privileges.os, "execvpe", execute)
+    monkeypatch.setenv("CTA_RUCIO_TESTBED_DIR", str(tmp_path))
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/stray.pem")
+    privileges.leave_root(tmp_path, ["status"], [])
+    assert found["variables"]["CTA_RUCIO_TESTBED_DIR"] == str(tmp_path)
+    assert "SSL_CERT_FILE" not in found["variables"]
+    assert f"--reuid={owner.pw_uid}" in found["arguments"]
+    assert "--bounding-set=-all" in found["arguments"]
+
+
+def test_an_environment_that_cannot_be_read_at_all_is_named_with_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.setattr(privileges, "_can_read", lambda *_: tmp_path / "closed")
+    with pytest.raises(TestbedError, match=r"cannot read .*closed.*chmod o\+rx"):
+        privileges._capabilities_to_read(pwd.getpwnam("nobody"), [tmp_path], False)
