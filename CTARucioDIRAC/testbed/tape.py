@@ -2,8 +2,8 @@
 
 New files are archived, and leave the buffer soon after; then they are offline until somebody stages them through
 XRootD's prepare interface. Reading an offline file fails with "no medium found". Deleting works online and offline, and
-removes the library's copy. An online file may be overwritten and is archived again; an offline file must be deleted
-first. Renaming is refused: the library knows files by their names, as an archive does.
+removes the library's copy. A file may be overwritten as a whole, and is archived again. Renaming is refused: the library
+knows files by their names, as an archive does.
 """
 
 from __future__ import annotations

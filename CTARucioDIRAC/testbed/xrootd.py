@@ -97,6 +97,8 @@ def configuration(layout: Layout, rse: str) -> str:
         f" -gridmap:{home}/grid-mapfile -gmapopt:1 -dlgpxy:1 -exppxy:=creds",
         "sec.protbind * only gsi",
         "xrootd.chksum max 4 adler32 md5",
+        "# an upload that is not closed by its client leaves nothing, and at once, so that it can be repeated",
+        "ofs.persist auto hold 0",
         "ofs.tpc autorm fcreds gsi =X509_USER_PROXY pgm /usr/bin/xrdcp --server",
         "# davs://, with HTTP third-party copy (a macaroon authorises the other end)",
         f"xrd.protocol XrdHttp:{port} libXrdHttp.so",

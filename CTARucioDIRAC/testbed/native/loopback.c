@@ -1,8 +1,9 @@
 /* Preloaded into xrootd: what XRootD 5.5 has no option for.
  *
  * bind: a server that asks for every interface gets 127.0.0.1 only.
- * open64: a file that is only on tape (a link into the library) is not opened: reading fails with ENOMEDIUM ("no medium
- *         found"), writing with EEXIST, because after any other error gfal2 deletes what it could not overwrite. */
+ * open64: a file that is only on tape (a link into the library) is not opened: it fails with ENOMEDIUM ("no medium found").
+ *         Only overwriting all of it is possible: a new file takes the place of the link, as it would on disk. Refusing
+ *         that would delete the file: XRootD does so after a failed overwrite with "persist on successful close". */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -55,8 +56,12 @@ int open64(const char *path, int flags, ...)
         va_end(arguments);
     }
     if (only_on_tape(path)) {
-        errno = (flags & O_ACCMODE) == O_RDONLY ? ENOMEDIUM : EEXIST;
-        return -1;
+        if ((flags & O_ACCMODE) == O_RDONLY || !(flags & O_TRUNC) || (flags & O_EXCL)) {
+            errno = (flags & O_EXCL) ? EEXIST : ENOMEDIUM;
+            return -1;
+        }
+        if (unlink(path) && errno != ENOENT)
+            return -1;
     }
     return next(path, flags, mode);
 }
