@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,14 +37,14 @@ def test_dirac_listens_on_the_loopback_address_only(testbed):
 
 
 def test_a_call_takes_milliseconds(testbed):
-    """Unpatched, each takes at least 40 ms: the kernel holds the answer back."""
+    """Unpatched, the fastest takes 40 ms: the kernel holds the answer back."""
 
     def seconds():
         begin = time.perf_counter()
         dirac_rpc.ping(testbed.layout, "Framework/ProxyManager")
         return time.perf_counter() - begin
 
-    assert statistics.median(seconds() for _ in range(20)) < 0.03
+    assert min(seconds() for _ in range(50)) < 0.03
 
 
 def test_no_call_is_lost_when_services_of_a_process_are_called_together(testbed):
