@@ -127,7 +127,8 @@ def _capabilities_to_read(user: pwd.struct_passwd, readable: Sequence[Path], exp
     closed = _can_read(user, paths, _NONE)
     if closed is None:
         return _NONE
-    if _can_read(user, paths, _READING) is None:
+    # only for the user of our own: a directory that somebody else made must not get them a capability
+    if user.pw_name == USER and _can_read(user, paths, _READING) is None:
         if explain:
             print(
                 f"{closed} is closed to the user {user.pw_name}, as whom the stack runs: its processes keep the one "
@@ -136,6 +137,6 @@ def _capabilities_to_read(user: pwd.struct_passwd, readable: Sequence[Path], exp
             )
         return _READING
     raise TestbedError(
-        f"the user {user.pw_name}, as whom the stack runs, cannot read {closed}, and root here has no capability to let it. "
+        f"the user {user.pw_name}, as whom the stack runs, cannot read {closed}, and cannot be given the capability to. "
         "Open that path (chmod o+rx on it and its parents), or install the environment elsewhere, such as below /opt."
     )

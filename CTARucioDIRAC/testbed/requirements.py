@@ -16,8 +16,8 @@ NEEDED: dict[str, dict[str, str]] = {
     "rucio": {"postgresql": "postgresql/*/bin/postgres"},
     "storage": {
         "xrootd-server": "xrootd",
-        "xrootd-server-plugins": "*/libXrdHttp-5.so",
-        "xrootd-plugins": "*/libXrdSecgsi-5.so",
+        "xrootd-server-plugins": "*/libXrdHttp-?.so",
+        "xrootd-plugins": "*/libXrdSecgsi-?.so",
         "xrootd-client": "xrdcp",
         "python3-gfal2": "python3/dist-packages/gfal2*.so",
         "gfal2-plugin-http": "*/gfal2-plugins/libgfal_plugin_http.so",

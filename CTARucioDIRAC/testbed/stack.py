@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -245,8 +246,6 @@ def remove(layout: Layout) -> None:
     TestbedError
         When a process of the stack still runs, or the directory is not a testbed's.
     """
-    import shutil
-
     if not state.is_testbed(layout.root):
         raise TestbedError(f"{layout.root} holds no testbed: nothing was deleted.")
     names = [path.name.removesuffix(".pid.json") for path in layout.run.glob("*.pid.json")]
