@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from . import dirac_config, dirac_documents, dirac_rpc, dirac_setup, dirac_worker
+from . import dirac_config, dirac_documents, dirac_rpc, dirac_setup, dirac_worker, rucio
 from .dirac_process import process
 from .dirac_systems import installed_agents
 from .layout import DIRAC_SERVICES, Layout
@@ -50,7 +50,8 @@ def services(layout: Layout, catalogs: list[str] | None = None) -> list[Service]
         _services(layout, "dirac-mind", [MIND], needs=base),
         _services(layout, "dirac-services", others, needs=base, complete=lambda: dirac_setup.complete(layout)),
         process(layout, "dirac-executors", "executor", [EXECUTORS], needs=("dirac-mind", "dirac-services")),
-        process(layout, "dirac-agents", "agent", agents, needs=("dirac-services",)),
+        # the campaigns' agent works with Rucio: without it, its cycles fail
+        process(layout, "dirac-agents", "agent", agents, needs=("dirac-services", rucio.SERVER)),
         process(layout, "dirac-requests", "agent", REQUEST_AGENTS, needs=("dirac-services",)),
         *dirac_worker.services(layout),
     ]
