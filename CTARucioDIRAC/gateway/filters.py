@@ -51,7 +51,8 @@ _SUFFIX = {
     Operator.GT: ".gt",
     Operator.GE: ".gte",
 }
-_ANY_VALUE = "**"
+#: Pattern that every value fulfils; a single star would ask for nothing at all.
+ANY_VALUE = "**"
 _MAX_GROUPS = 20
 #: Servers refuse longer addresses (gunicorn at 4094 characters).
 _MAX_ADDRESS = 3000
@@ -110,11 +111,11 @@ def rucio_filters(query: MetadataQuery, prefix: str) -> SearchPlan:
         if len(groups) * len(alternatives) > _MAX_GROUPS or any(key in taken for alt, _ in alternatives for key in alt):
             exact = False  # the caller confirms it
             if not any(key.partition(".")[0] == condition.key for key in taken):
-                groups = [group | {condition.key: _ANY_VALUE} for group in groups]
+                groups = [group | {condition.key: ANY_VALUE} for group in groups]
             continue
         exact = exact and all(sure for _, sure in alternatives)
         groups = [group | alt for group, (alt, _) in itertools.product(groups, alternatives)]
-    loose = base | {c.key: _ANY_VALUE for c in asked}
+    loose = base | {c.key: ANY_VALUE for c in asked}
     return SearchPlan(requests=_packed(groups), loose=[loose], exact=exact)
 
 
@@ -143,7 +144,7 @@ def _one(condition: Condition, value: Scalar) -> tuple[dict[str, Any], bool]:
     if operator is Operator.IN:
         operator = Operator.EQ
     elif operator in (Operator.NOT_IN, Operator.EXISTS):
-        return {key: _ANY_VALUE}, operator is Operator.EXISTS
+        return {key: ANY_VALUE}, operator is Operator.EXISTS
     if isinstance(value, bool):  # the server's cast takes 1 for true
         return {key + _SUFFIX[operator]: value}, False
     spelled = number(value)
@@ -157,7 +158,7 @@ def _one(condition: Condition, value: Scalar) -> tuple[dict[str, Any], bool]:
     if operator is Operator.EQ:
         return {key: text if survives else _pattern(text)}, survives
     if not survives:
-        return {key: _ANY_VALUE}, False
+        return {key: ANY_VALUE}, False
     return {key + _SUFFIX[operator]: text}, operator is Operator.NE
 
 
@@ -181,7 +182,7 @@ def _around(key: str, operator: Operator, time: dt.datetime) -> dict[str, Any]:
         return {f"{key}.lte": after}
     if operator is Operator.EQ:
         return {f"{key}.gte": before, f"{key}.lte": after}
-    return {key: _ANY_VALUE}
+    return {key: ANY_VALUE}
 
 
 def _survives(value: str) -> bool:

@@ -12,7 +12,7 @@ from CTARucioDIRAC.domain.identifiers import Did, chunks
 from CTARucioDIRAC.domain.metadata_query import MetadataQuery
 
 from . import translate
-from .filters import USER_COLUMNS, rucio_filters
+from .filters import ANY_VALUE, USER_COLUMNS, rucio_filters
 from .names import NameVerbs, type_word
 from .protocol import DidType
 from .verbs import CHUNK, by_list, some
@@ -76,6 +76,16 @@ class MetadataVerbs(NameVerbs):
             new = self._alive(new, wanted, prefix)
             for chunk in chunks(new, CHUNK):
                 yield from chunk if plan.exact and exact else self._confirmed(chunk, query)
+
+    def has_metadata(self, scope: str, keys: Collection[str], prefix: str = "") -> bool:
+        base = {"name": f"{prefix}*"} if prefix else {}
+        own = [base | {key: ANY_VALUE} for key in keys if key in USER_COLUMNS]
+        other = [base | {key: ANY_VALUE} for key in keys if key not in USER_COLUMNS]
+        what = f"looking for {', '.join(sorted(keys))} in scope {scope}"
+        return any(self._any(scope, alternatives, what) for alternatives in (other, own) if alternatives)
+
+    def _any(self, scope: str, alternatives: list[dict[str, Any]], what: str) -> bool:
+        return any(self._stream(lambda: self._client.list_dids(scope, alternatives, did_type="all"), what))
 
     def _candidates(
         self,

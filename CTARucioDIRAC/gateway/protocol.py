@@ -430,6 +430,9 @@ class RucioGateway(Protocol):
         Names that have expired are gone.
         """
 
+    def has_metadata(self, scope: str, keys: Collection[str], prefix: str = "") -> bool:
+        """Whether any DID of a scope, whose name begins with a prefix, has any of the keys; costs one request."""
+
     # ---------------------------------------------------------------- storage endpoints
 
     def list_rses(self, expression: str | None = None, *, attributes: bool = False) -> list[Rse]:

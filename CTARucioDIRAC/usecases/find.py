@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -27,17 +27,26 @@ def find_files(gateway: RucioGateway, query: MetadataQuery, path: str, vo: str) 
     in no order. The number of requests grows with the number of different sets of conditions that directories fulfil,
     not with the number of directories or files, but for ⌈files found / 1000⌉ to sort out what isn't alive.
     """
-    return _in_scopes(gateway, path, vo, lambda scope, prefix: _find_in_scope(gateway, query, scope, prefix))
+    return _in_scopes(
+        gateway, path, vo, query.keys, lambda scope, prefix: _find_in_scope(gateway, query, scope, prefix)
+    )
 
 
-def _in_scopes(gateway: RucioGateway, path: str, vo: str, search: Callable[[str, str], Iterator[Did]]) -> Iterator[Did]:
-    """Search each scope below a path: one as its answers come, several at the same time."""
+def _in_scopes(
+    gateway: RucioGateway, path: str, vo: str, keys: Collection[str], search: Callable[[str, str], Iterator[Did]]
+) -> Iterator[Did]:
+    """Search each scope below a path: one as its answers come; of several, those that have the keys, side by side."""
     places = scopes_below(gateway, path, vo)
     if len(places) == 1:
         yield from search(*places[0])
         return
+
+    def look(place: tuple[str, str]) -> list[Did]:
+        relevant = not keys or gateway.has_metadata(place[0], keys)
+        return list(search(*place)) if relevant else []
+
     with ThreadPoolExecutor(THREADS) as pool:
-        for found in pool.map(lambda place: list(search(*place)), places):
+        for found in pool.map(look, places):
             yield from found
 
 
@@ -56,7 +65,9 @@ def _find_in_scope(gateway: RucioGateway, query: MetadataQuery, scope: str, pref
 
 def find_directories(gateway: RucioGateway, query: MetadataQuery, path: str, vo: str) -> Iterator[Did]:
     """Directories at and below a path that fulfil a query with their own metadata and those of directories above."""
-    return _in_scopes(gateway, path, vo, lambda scope, prefix: _directories_in_scope(gateway, query, scope, prefix))
+    return _in_scopes(
+        gateway, path, vo, query.keys, lambda scope, prefix: _directories_in_scope(gateway, query, scope, prefix)
+    )
 
 
 def _directories_in_scope(gateway: RucioGateway, query: MetadataQuery, scope: str, prefix: str) -> Iterator[Did]:

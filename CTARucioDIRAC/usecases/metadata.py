@@ -18,7 +18,7 @@ from .files import alive, inherited_metadata
 
 _COLLECTIONS = frozenset({DidType.DATASET, DidType.CONTAINER})
 #: So many files, and directories, of a scope are looked at to see which keys are in use.
-_SAMPLE = 100
+_SAMPLE = 50
 #: Words of DIRAC's commands for properties of files that aren't metadata.
 _STANDARD = frozenset(
     {"CreationDate", "ModificationDate", "LastAccessDate", "User", "Group", "Name", "FileName", "CheckSum", "GUID"}
@@ -67,18 +67,20 @@ def _declared() -> dict[str, str]:
 def fields(gateway: RucioGateway) -> tuple[dict[str, str], dict[str, str]]:
     """Keys and types of directories, and of files: those that CTAO uses, and those found in a sample of each scope."""
     with ThreadPoolExecutor(tree.THREADS) as pool:
-        found = list(pool.map(lambda scope: _fields_of_scope(gateway, scope), gateway.list_scopes()))
-    of_directories = {key: kind for types, _ in found for key, kind in types.items()}
-    of_files = {key: kind for _, types in found for key, kind in types.items()}
+        samples = list(pool.map(lambda scope: _sample(gateway, scope), gateway.list_scopes()))
+    collections = [did for dids, _ in samples for did in dids]
+    files = [did for _, dids in samples for did in dids]
+    found = gateway.get_metadata([*collections, *files])
+    of_directories = field_types(found[did] for did in collections if did in found)
+    of_files = field_types(found[did] for did in files if did in found)
     return of_directories | dict(DIRECTORY_FIELDS), of_files | dict(FILE_FIELDS)
 
 
-def _fields_of_scope(gateway: RucioGateway, scope: str) -> tuple[dict[str, str], dict[str, str]]:
-    def sample(types: frozenset[DidType]) -> dict[str, str]:
-        dids = [item.did for item in islice(gateway.find_names(scope, "/", types), _SAMPLE)]
-        return field_types(gateway.get_metadata(dids).values()) if dids else {}
-
-    return sample(_COLLECTIONS), sample(frozenset({DidType.FILE}))
+def _sample(gateway: RucioGateway, scope: str) -> tuple[list[Did], list[Did]]:
+    """Some collections and some files of a scope."""
+    collections = islice(gateway.find_names(scope, "/", _COLLECTIONS), _SAMPLE)
+    files = islice(gateway.find_names(scope, "/", {DidType.FILE}), _SAMPLE)
+    return [item.did for item in collections], [item.did for item in files]
 
 
 def split_query(query: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:

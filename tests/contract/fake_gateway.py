@@ -623,6 +623,14 @@ class FakeGateway:
             if not record.expired(self.now) and query.matches(self.metadata.get(did, {})):
                 yield did
 
+    def has_metadata(self, scope: str, keys: Collection[str], prefix: str = "") -> bool:
+        self._ask()
+        return any(
+            set(keys) & meta.keys()
+            for did, meta in self.metadata.items()
+            if did.scope == scope and did.name.startswith(prefix)
+        )
+
     # ---------------------------------------------------------------- storage endpoints
 
     def list_rses(self, expression: str | None = None, *, attributes: bool = False) -> list[Rse]:

@@ -436,6 +436,10 @@ def test_searches_by_type_and_prefix(gateway: RucioGateway, searched: Area) -> N
     exists = MetadataQuery((Condition("parity", Operator.EXISTS, True),))
     assert set(gateway.find_dids(searched.scope, exists, types=[DidType.DATASET])) == {searched.did("d")}
     assert len(set(gateway.find_dids(searched.scope, exists))) == 11
+    assert gateway.has_metadata(searched.scope, {"nokey", "parity"})
+    assert gateway.has_metadata(searched.scope, {"version"}, f"{searched.top}/run/")
+    assert not gateway.has_metadata(searched.scope, {"version"}, f"{searched.top}/walk/")
+    assert not gateway.has_metadata(searched.scope, {"nokey"})
     with pytest.raises(errors.InvalidInput, match="bytes"):
         list(gateway.find_dids(searched.scope, parse_query({"bytes": 3})))
 

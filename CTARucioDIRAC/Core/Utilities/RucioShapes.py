@@ -16,6 +16,7 @@ from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import groups_o
 from CTARucioDIRAC.domain.errors import InvalidInput
 from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
 from CTARucioDIRAC.gateway.protocol import DidRecord, FileRecord, Replica, ReplicaState
+from CTARucioDIRAC.usecases.directories import Dump, Entries, Size
 from CTARucioDIRAC.usecases.register import NewFile
 
 #: Rucio has no modes: files and directories can be read by all, and written by those whom Rucio lets.
@@ -127,3 +128,56 @@ def _hex(lfn: str, checksum: str, digits: int) -> str:
     if not checksum or len(padded) != digits or any(digit not in "0123456789abcdef" for digit in padded):
         raise InvalidInput(f"{lfn}: {checksum!r} is no checksum of {digits} hexadecimal digits")
     return padded
+
+
+def plain_listing(entries: Entries) -> dict[str, Any]:
+    """What is in a directory, by name."""
+    return {
+        "Files": {lfn: {"MetaData": {"Size": size or 0}} for lfn, size in entries.files.items()},
+        "SubDirs": dict.fromkeys(entries.directories, True),
+        "Links": dict.fromkeys(entries.links, True),
+        "Datasets": {},
+    }
+
+
+def verbose_listing(entries: Entries) -> dict[str, Any]:
+    """What is in a directory, with metadata and copies."""
+    listing = plain_listing(entries)
+    listing["Files"] = {
+        lfn: {
+            "MetaData": file_metadata(record),
+            "Replicas": {
+                replica.rse: {"Status": replica_status(replica), "RepType": "Replica", "PFN": replica.pfn}
+                for replica in (entries.replicas[lfn].replicas if lfn in entries.replicas else ())
+            },
+        }
+        for lfn, record in entries.records.items()
+    }
+    listing["SubDirs"] = {path: directory_metadata(entries.above.get(path), path) for path in entries.directories}
+    return listing
+
+
+def directory_dump(found: Dump) -> dict[str, Any]:
+    """Everything below a directory."""
+    return {
+        "Files": {
+            lfn: {"Size": record.size or 0, "CreationDate": file_metadata(record)["CreationDate"]}
+            for lfn, record in found.files.items()
+        },
+        "SubDirs": sorted(found.directories),
+    }
+
+
+def directory_size(size: Size) -> dict[str, Any]:
+    """How much is in a directory."""
+    answer: dict[str, Any] = {
+        "LogicalSize": size.bytes,
+        "LogicalFiles": size.files,
+        "LogicalDirectories": size.directories,
+    }
+    if size.copies is not None:
+        physical: dict[str, Any] = {rse: {"Size": b, "Files": n} for rse, (b, n) in sorted(size.copies.items())}
+        physical["TotalSize"] = sum(b for b, _ in size.copies.values())
+        physical["TotalFiles"] = sum(n for _, n in size.copies.values())
+        answer["PhysicalSize"] = physical
+    return answer

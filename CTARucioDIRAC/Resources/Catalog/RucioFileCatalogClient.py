@@ -19,10 +19,14 @@ from CTARucioDIRAC.Core.Utilities.Kept import Kept
 from CTARucioDIRAC.Core.Utilities.RucioPermissions import may_write
 from CTARucioDIRAC.Core.Utilities.RucioReturns import as_mapping, bulk_result, ok_result, returns, takes_lfns
 from CTARucioDIRAC.Core.Utilities.RucioShapes import (
+    directory_dump,
     directory_metadata,
+    directory_size,
     file_metadata,
     new_file,
+    plain_listing,
     replica_status,
+    verbose_listing,
 )
 from CTARucioDIRAC.domain.errors import CtaRucioError, InvalidInput
 from CTARucioDIRAC.domain.identifiers import did_of, lfn_of, validate_lfn
@@ -197,13 +201,13 @@ class RucioFileCatalogClient:
     @takes_lfns
     def listDirectory(self, lfns: Mapping[str, Any], verbose: bool = False) -> Result:
         """What is directly in each directory."""
-        shape = _verbose_listing if verbose else _plain_listing
+        shape = verbose_listing if verbose else plain_listing
         return bulk_result(directories.list_all(self._gateway(), lfns, self._vo, details=bool(verbose)), shape)
 
     @takes_lfns
     def getDirectoryDump(self, lfns: Mapping[str, Any]) -> Result:
         """All files below each directory, with size and date, and all directories."""
-        return bulk_result(directories.dump_all(self._gateway(), lfns, self._vo), _dump)
+        return bulk_result(directories.dump_all(self._gateway(), lfns, self._vo), directory_dump)
 
     @takes_lfns
     def getDirectoryReplicas(self, lfns: Mapping[str, Any], allStatus: bool = False) -> Result:
@@ -219,7 +223,7 @@ class RucioFileCatalogClient:
         answers = directories.sizes(
             self._gateway(), lfns, self._vo, copies=bool(longOut), recursive=bool(recursiveSum or fromFiles)
         )
-        return bulk_result(answers, _size)
+        return bulk_result(answers, directory_size)
 
     @takes_lfns
     def getDirectoryMetadata(self, lfns: Mapping[str, Any]) -> Result:
@@ -366,52 +370,3 @@ def _storage_elements(lfns: Mapping[str, Any]) -> tuple[dict[str, str], Bulk[Any
         else:
             answers.failed[lfn] = InvalidInput("Replica info not supplied")
     return wanted, answers
-
-
-def _plain_listing(entries: directories.Entries) -> dict[str, Any]:
-    return {
-        "Files": {lfn: {"MetaData": {"Size": size or 0}} for lfn, size in entries.files.items()},
-        "SubDirs": dict.fromkeys(entries.directories, True),
-        "Links": dict.fromkeys(entries.links, True),
-        "Datasets": {},
-    }
-
-
-def _verbose_listing(entries: directories.Entries) -> dict[str, Any]:
-    listing = _plain_listing(entries)
-    listing["Files"] = {
-        lfn: {
-            "MetaData": file_metadata(record),
-            "Replicas": {
-                replica.rse: {"Status": replica_status(replica), "RepType": "Replica", "PFN": replica.pfn}
-                for replica in (entries.replicas[lfn].replicas if lfn in entries.replicas else ())
-            },
-        }
-        for lfn, record in entries.records.items()
-    }
-    listing["SubDirs"] = {path: directory_metadata(entries.above.get(path), path) for path in entries.directories}
-    return listing
-
-
-def _dump(found: directories.Dump) -> dict[str, Any]:
-    return {
-        "Files": {
-            lfn: {"Size": record.size or 0, "CreationDate": file_metadata(record)["CreationDate"]}
-            for lfn, record in found.files.items()
-        },
-        "SubDirs": sorted(found.directories),
-    }
-
-
-def _size(size: directories.Size) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "LogicalSize": size.bytes,
-        "LogicalFiles": size.files,
-        "LogicalDirectories": size.directories,
-    }
-    if size.copies is not None:
-        physical: dict[str, Any] = {rse: {"Size": b, "Files": n} for rse, (b, n) in sorted(size.copies.items())}
-        physical["TotalSize"] = sum(b for b, _ in size.copies.values())
-        physical["TotalFiles"] = sum(n for _, n in size.copies.values())
-        answer["PhysicalSize"] = physical
-    return answer
