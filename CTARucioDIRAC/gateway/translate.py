@@ -53,7 +53,7 @@ _ERRORS: dict[type[errors.CtaRucioError], tuple[str, ...]] = {
         "RSEOverQuota",
         "UnsupportedOperation",
     ),
-    errors.NotAllowed: ("AccessDenied", "InsufficientAccountLimit", "InsufficientQuota"),
+    errors.NotAllowed: ("AccessDenied", "InsufficientAccountLimit"),
     errors.NotAuthenticated: ("CannotAuthenticate", "CannotAuthorize", "IdentityError", "IdentityNotFound"),
     errors.InvalidInput: (
         "DIDFilterSyntaxError",
@@ -68,7 +68,6 @@ _ERRORS: dict[type[errors.CtaRucioError], tuple[str, ...]] = {
         "InvalidSourceReplicaExpression",
         "InvalidType",
         "InvalidValueForKey",
-        "ReplicationRuleCreationFailed",
         "StagingAreaRuleRequiresLifetime",
         "UnsupportedMetadataPlugin",
     ),
