@@ -42,19 +42,31 @@ class TransformationPlugin(DiracTransformationPlugin):
         known = self._chunks.setdefault(container, {})
         chunks = list_chunks(gateway, campaign, step, known)
         known.update({chunk.key: chunk for chunk in chunks})
-        groups = groups_of(gateway, step, [chunk for chunk in chunks if not unused.isdisjoint(chunk.sizes)])
-        tasks = tasks_of(groups, unused, _online(gateway, campaign, step), _storage(campaign, step))
+        waiting = [chunk for chunk in chunks if not unused.isdisjoint(chunk.sizes)]
+        groups = groups_of(gateway, step, waiting)
+        elsewhere = owned_elsewhere(chunks, waiting)
+        tasks = tasks_of(groups, elsewhere, unused, _online(gateway, campaign, step), _storage(campaign, step))
         return S_OK(tasks) | {"Timeout": True}
 
 
+def owned_elsewhere(chunks: list[Chunk], waiting: list[Chunk]) -> set[str]:
+    """Files of waiting chunks that another chunk, which is not waiting, accounts for: it comes before all others."""
+    keys = {chunk.key for chunk in waiting}
+    first: dict[str, str] = {}
+    for chunk in chunks:
+        for lfn in chunk.sizes:
+            first.setdefault(lfn, chunk.key)
+    return {lfn for chunk in waiting for lfn in chunk.sizes if first[lfn] not in keys}
+
+
 def tasks_of(
-    groups: list[Group], unused: set[str], online: set[str] | None, storage: str
+    groups: list[Group], elsewhere: set[str], unused: set[str], online: set[str] | None, storage: str
 ) -> list[tuple[str, list[str]]]:
     """Tasks for the groups whose own files are all unused and whose files are all online (None: no need to be)."""
     owner = owners(groups)
     tasks = []
     for group in groups:
-        own = [lfn for lfn in group.lfns if owner[lfn] == group.key]
+        own = [lfn for lfn in group.lfns if owner[lfn] == group.key and lfn not in elsewhere]
         if set(own) <= unused and (online is None or ready(group, online)):
             tasks.append((storage, own))
     return tasks
