@@ -143,13 +143,16 @@ def check_same_content(wanted: FileRecord, known: DidRecord) -> None:
         raise errors.Unavailable(
             f"{wanted.did} was removed at {known.expired_at} and is on its way out; register it again when it is gone"
         )
-    for what, ours, theirs in (
-        ("size", wanted.size, known.size),
-        ("adler32", wanted.adler32, known.adler32),
-        ("md5", wanted.md5, known.md5),
-    ):
-        if ours is not None and theirs is not None and str(ours).lower() != str(theirs).lower():
-            raise errors.DifferentContent(
-                f"{wanted.did} is registered with other content: {what} {theirs}, not {ours}; "
-                "give the new content a name of its own, or remove the file first"
-            )
+    pairs = {
+        "size": (wanted.size, known.size),
+        "adler32": (wanted.adler32, known.adler32),
+        "md5": (wanted.md5, known.md5),
+    }
+    both = {what: pair for what, pair in pairs.items() if None not in pair}
+    if any(str(ours).lower() != str(theirs).lower() for ours, theirs in both.values()):
+        there = ", ".join(f"{what} {theirs}" for what, (_, theirs) in both.items())
+        here = ", ".join(f"{what} {ours}" for what, (ours, _) in both.items())
+        raise errors.DifferentContent(
+            f"{wanted.did} is registered with other content: {there}; not {here}. Give the new content a name of its own, "
+            "or remove the file first"
+        )

@@ -1,0 +1,290 @@
+"""The data manager over a gateway and storage in memory, stopped at every line."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from DIRAC import S_ERROR, S_OK
+from fake_gateway import FakeGateway
+
+from CTARucioDIRAC.DataManagementSystem.Client.RucioDataManager import RucioDataManager
+from CTARucioDIRAC.domain import errors
+from CTARucioDIRAC.domain.identifiers import did_of
+from CTARucioDIRAC.gateway.protocol import FileRecord, ReplicaState
+
+LFN = "/ctao/lst/out/file"
+DISK = "PIC-DISK"
+
+
+class Storage:
+    """A storage element in memory."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.files: dict[str, bytes] = {}
+        self.valid = True
+        self.checksums = True
+        self.puts = 0
+        self.damage = False
+
+    def isValid(self) -> dict[str, Any]:
+        return S_OK() if self.valid else S_ERROR("storage is banned")
+
+    def putFile(self, files: dict[str, str]) -> dict[str, Any]:
+        self.puts += 1
+        ((lfn, path),) = files.items()
+        content = Path(path).read_bytes()
+        self.files[lfn] = b"damaged" if self.damage else content
+        return S_OK({"Successful": {lfn: len(content)}, "Failed": {}})
+
+    def getFileMetadata(self, lfn: str) -> dict[str, Any]:
+        if lfn not in self.files:
+            return S_OK({"Successful": {}, "Failed": {lfn: "No such file"}})
+        content = self.files[lfn]
+        found = {"Size": len(content)}
+        if self.checksums:
+            found["Checksum"] = f"{zlib.adler32(content):X}"  # as storages do: capitals, no leading zeros
+        return S_OK({"Successful": {lfn: found}, "Failed": {}})
+
+    def getFile(self, lfn: str, localPath: str) -> dict[str, Any]:
+        if lfn not in self.files:
+            return S_OK({"Successful": {}, "Failed": {lfn: "No such file"}})
+        Path(localPath, lfn.rsplit("/", 1)[1]).write_bytes(self.files[lfn])
+        return S_OK({"Successful": {lfn: len(self.files[lfn])}, "Failed": {}})
+
+
+class World:
+    def __init__(self, path: Path) -> None:
+        self.fake = FakeGateway()
+        self.storages: dict[str, Storage] = {}
+        self.manager = RucioDataManager("ctao", gateway=lambda: self.fake, storage=self.storage)
+        self.local = path / "file"
+        self.local.write_bytes(b"content")
+        self.target = path / "target"
+        self.target.mkdir()
+
+    def storage(self, name: str) -> Storage:
+        return self.storages.setdefault(name, Storage(name))
+
+    def put(self, **options: Any) -> dict[str, Any]:
+        return dict(self.manager.put_and_register(LFN, self.local, DISK, **options))
+
+    def states(self) -> dict[str, ReplicaState]:
+        found = self.fake.list_replicas([did_of(LFN)], all_states=True)
+        return {r.rse: r.state for file in found.values() for r in file.replicas}
+
+    def complete(self) -> bool:
+        """Copy, rule and place are there, and the storage has what is registered."""
+        did = did_of(LFN)
+        (rule,) = self.fake.list_rules_on_file(did)
+        (place,) = self.fake.list_parents(did)
+        record = self.fake.get_dids([did])[did]
+        same = record.adler32 == f"{zlib.adler32(self.storages[DISK].files[LFN]):08x}"
+        return rule.rse_expression == DISK and place.did == did_of("/ctao/lst/out") and same
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    class NoSites:
+        def __init__(self, vo: str) -> None:
+            self.vo = vo
+
+        def getSEsAtSite(self, _site: str) -> dict[str, Any]:
+            return S_OK([])
+
+    module = "CTARucioDIRAC.DataManagementSystem.Client.RucioDataManager"
+    monkeypatch.setattr(f"{module}.DMSHelpers", NoSites)
+    return World(tmp_path)
+
+
+def test_upload(world: World) -> None:
+    result = world.put(metadata={"run": 1})
+    assert result["OK"], result
+    assert result["Value"] == {"Size": 7, "Checksum": f"{zlib.adler32(b'content'):08x}", "Uploaded": True}
+    assert world.complete()
+    assert world.fake.get_metadata([did_of(LFN)])[did_of(LFN)] == {"run": 1}
+
+
+def test_the_same_again_uploads_nothing(world: World) -> None:
+    world.put()
+    result = world.put()
+    assert result["Value"]["Uploaded"] is False
+    assert world.storages[DISK].puts == 1
+    assert world.complete()
+
+
+def test_other_content_is_refused_before_the_storage_is_touched(world: World) -> None:
+    world.put()
+    world.local.write_bytes(b"something else")
+    result = world.put()
+    assert not result["OK"]
+    assert f"{zlib.adler32(b'content'):08x}" in result["Message"]
+    assert world.storages[DISK].files[LFN] == b"content"
+    assert not world.manager.putAndRegister(LFN, str(world.local), "CNAF-DISK", overwrite=True)["OK"]
+    assert "CNAF-DISK" not in world.storages
+
+
+def test_a_leftover_is_replaced(world: World) -> None:
+    world.storage(DISK).files[LFN] = b"half of an old"
+    assert world.put()["Value"]["Uploaded"]
+    assert world.storages[DISK].files[LFN] == b"content"
+    assert world.complete()
+
+
+def test_the_very_same_leftover_is_taken(world: World) -> None:
+    world.storage(DISK).files[LFN] = b"content"
+    assert world.put()["OK"]
+    assert world.storages[DISK].puts == 0
+    assert world.complete()
+
+
+def test_what_arrives_damaged_is_not_registered(world: World) -> None:
+    world.storage(DISK).damage = True
+    assert "differs" in world.put()["Message"]
+    assert world.fake.get_dids([did_of(LFN)]) == {}
+
+
+def test_a_storage_without_checksums_is_refused(world: World) -> None:
+    world.storage(DISK).checksums = False
+    assert "ChecksumType" in world.put()["Message"]
+    assert world.fake.get_dids([did_of(LFN)]) == {}
+
+
+@pytest.mark.parametrize("verb", ["add_scope", "add_replicas", "add_rule", "add_datasets", "attach", "set_metadata"])
+def test_stopped_anywhere_the_same_call_completes_it(world: World, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    real = getattr(FakeGateway, verb)
+    calls = []
+
+    def once(self: FakeGateway, *args: Any, **kwargs: Any) -> Any:
+        calls.append(verb)
+        if len(calls) == 1:
+            raise errors.Unavailable("stopped")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(FakeGateway, verb, once)
+    assert not world.put(metadata={"run": 1})["OK"]
+    assert world.put(metadata={"run": 1})["OK"]
+    assert world.complete()
+    assert world.storages[DISK].puts == 1
+    assert world.fake.get_metadata([did_of(LFN)])[did_of(LFN)] == {"run": 1}
+
+
+def test_bytes_overwritten_by_somebody_else_are_never_left_as_good(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = FakeGateway.add_replicas
+
+    def meanwhile(self: FakeGateway, *args: Any, **kwargs: Any) -> None:
+        world.storages[DISK].files[LFN] = b"of another job"
+        real(self, *args, **kwargs)
+
+    monkeypatch.setattr(FakeGateway, "add_replicas", meanwhile)
+    assert "overwritten" in world.put()["Message"]
+    assert world.states() == {DISK: ReplicaState.BAD}
+
+
+def test_a_banned_storage_an_empty_file_a_missing_file(world: World) -> None:
+    world.storage(DISK).valid = False
+    assert "banned" in world.put()["Message"]
+    world.local.write_bytes(b"")
+    assert "empty" in world.put()["Message"]
+    world.local.unlink()
+    assert "can't be read" in world.put()["Message"]
+    assert world.fake.get_dids([did_of(LFN)]) == {}
+
+
+def test_a_copy_that_is_being_deleted_is_waited_for(world: World) -> None:
+    world.put()
+    world.fake.set_replica_states(DISK, {did_of(LFN): ReplicaState.BEING_DELETED})
+    assert "being deleted" in world.put()["Message"]
+
+
+def test_further_datasets(world: World) -> None:
+    world.fake.add_scope("lst")
+    world.fake.add_datasets([did_of("/ctao/lst/campaign")])
+    assert world.put(datasets=["/ctao/lst/campaign"])["OK"]
+    assert [item.did for item in world.fake.list_content(did_of("/ctao/lst/campaign"))] == [did_of(LFN)]
+
+
+def test_download(world: World) -> None:
+    world.put()
+    result = world.manager.getFile([LFN, "/ctao/lst/no"], destinationDir=str(world.target))
+    assert result["Value"]["Successful"] == {LFN: str(world.target / "file")}
+    assert result["Value"]["Failed"] == {"/ctao/lst/no": "No such file or directory"}
+    assert (world.target / "file").read_bytes() == b"content"
+    assert world.manager.getFile(LFN, destinationDir=str(world.target))["Value"]["Failed"] == {}
+
+
+def test_a_damaged_copy_is_passed_over(world: World) -> None:
+    world.put()
+    world.manager.put_and_register(LFN, world.local, "CNAF-DISK")
+    world.storages["CNAF-DISK"].files[LFN] = b"CONTENT"
+    result = world.manager.getFile(LFN, destinationDir=str(world.target))
+    assert result["Value"]["Failed"] == {}
+    assert (world.target / "file").read_bytes() == b"content"
+    world.storages[DISK].files[LFN] = b"cont"
+    reason = world.manager.getFile(LFN, destinationDir=str(world.target))["Value"]["Failed"][LFN]
+    assert "CNAF-DISK: its adler32 is" in reason
+    assert "PIC-DISK: it has 4 bytes" in reason
+    assert list(world.target.iterdir()) == []
+
+
+def test_the_source_can_be_chosen(world: World) -> None:
+    world.put()
+    failed = world.manager.getFile(LFN, str(world.target), sourceSE="CNAF-DISK")["Value"]["Failed"]
+    assert "it has some at PIC-DISK" in failed[LFN]
+    assert world.manager.getFile(LFN, str(world.target), sourceSE=DISK)["Value"]["Failed"] == {}
+
+
+def test_tape_is_read_last_or_never(world: World) -> None:
+    world.fake.add_scope("lst")
+    world.fake.add_replicas("PIC-TAPE", [FileRecord(did_of(LFN), 7, adler32=f"{zlib.adler32(b'content'):08x}")])
+    world.storage("PIC-TAPE").files[LFN] = b"content"
+    assert "no readable copy" in world.manager.getFile(LFN, str(world.target), diskOnly=True)["Value"]["Failed"][LFN]
+    assert world.manager.getFile(LFN, str(world.target))["Value"]["Failed"] == {}
+
+
+def test_md5_only(world: World) -> None:
+    world.fake.add_scope("lst")
+    good, bad = "9a0364b9e99bb480dd25e1f0284c8555", "0" * 32
+    for lfn, md5 in ((LFN, good), (f"{LFN}2", bad)):
+        world.fake.add_replicas(DISK, [FileRecord(did_of(lfn), 7, md5=md5)])
+        world.storage(DISK).files[lfn] = b"content"
+    result = world.manager.getFile([LFN, f"{LFN}2"], str(world.target))
+    assert set(result["Value"]["Successful"]) == {LFN}
+    assert "md5" in result["Value"]["Failed"][f"{LFN}2"]
+
+
+def test_staging(world: World) -> None:
+    world.put()
+    for what in (LFN, [LFN], "/ctao/lst/out"):
+        result = world.manager.stage(what, "PIC-BUFFER", source=DISK, lifetime=60)
+        again = world.manager.stage(what, "PIC-BUFFER", source=DISK, lifetime=60)
+        assert result["OK"], result
+        assert result["Value"] == again["Value"]
+    rules = {rule.did.name: rule for rule in world.fake.list_rules(rse_expression="PIC-BUFFER")}
+    assert set(rules) == {LFN, "/ctao/lst/out"}
+    assert rules[LFN].source_replica_expression == DISK
+    assert rules[LFN].activity == "Staging"
+    assert rules[LFN].expires_at is not None
+    assert "no such DID" in world.manager.stage("/ctao/lst/no", "PIC-BUFFER")["Message"]
+    assert not world.manager.stage(LFN, "PIC-BUFFER", lifetime=0)["OK"]
+    assert not world.manager.stage(LFN, "NOSUCH")["OK"]
+
+
+def test_staging_never_makes_an_old_copy_deletable(world: World) -> None:
+    world.put()
+    world.fake.add_replicas("PIC-BUFFER", [FileRecord(did_of(LFN), 7)])
+    assert "no rule holds" in world.manager.stage(LFN, "PIC-BUFFER", lifetime=60)["Message"]
+    world.fake.add_rule([did_of(LFN)], "PIC-BUFFER")
+    assert world.manager.stage("/ctao/lst/out", "PIC-BUFFER", lifetime=60)["OK"]
+
+
+def test_constructing_does_nothing() -> None:
+    def fail(*_: object) -> Any:
+        raise AssertionError("asked for before it was needed")
+
+    RucioDataManager("ctao", gateway=fail, storage=fail)
