@@ -6,7 +6,7 @@ Files don't move by themselves: :meth:`FakeGateway.transfer` is the transfer ser
 judge, the undertaker and the reaper.
 """
 
-# ruff: noqa: ARG002 - the protocol has more options than what can be seen of them
+
 
 from __future__ import annotations
 

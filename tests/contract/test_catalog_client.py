@@ -33,7 +33,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGateway]:
 
 
 @pytest.fixture
-def catalog(fake: FakeGateway) -> CTARucioFileCatalogClient:  # noqa: ARG001
+def catalog(fake: FakeGateway) -> CTARucioFileCatalogClient:
     return CTARucioFileCatalogClient(**OPTIONS, url="DataManagement/RucioFileCatalog")
 
 

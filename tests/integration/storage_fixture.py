@@ -29,6 +29,7 @@ import pytest
 from CTARucioDIRAC.testbed import environment, state, tape
 from CTARucioDIRAC.testbed.layout import Layout
 from CTARucioDIRAC.testbed.service import recorded
+from CTARucioDIRAC.testbed.tape_spool import Request, Spool
 from CTARucioDIRAC.testbed.tape_store import FileState
 
 #: Where a small stack is tried first; the next ranges follow.
@@ -105,6 +106,10 @@ class Storage:
 
     def tape_events(self, name: str, event: str) -> list[dict]:
         return [one for one in tape.events(self.layout) if one.get("name") == name and one["event"] == event]
+
+    def requests(self) -> list[Request]:
+        """What waits to be staged."""
+        return Spool(self.layout.root / "tape" / "spool").requests()
 
     def prepared(self, request: str, name: str) -> dict:
         return json.loads(self.xrdfs("PIC-TAPE", "query", "prepare", request, f"/{name}"))["responses"][0]

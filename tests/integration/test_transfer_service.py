@@ -151,7 +151,8 @@ def test_cancelling_takes_the_recall_back(storage, files):
     status, job = storage.rest("DELETE", f"/jobs/{number}")
     assert (status, job["job_state"]) == (200, "CANCELED")
     assert set(states(storage.job(number))) == {"CANCELED"}
-    storage.until(lambda: storage.tape_events(names[-1], "cancel"), what="taken from the robot's queue")
+    storage.until(lambda: not storage.requests(), what="no request left")
+    assert not storage.tape_events(names[-1], "recall")
 
 
 def test_cancelling_a_copy_leaves_nothing_behind(storage, files):
@@ -284,7 +285,8 @@ def test_a_copy_whose_process_is_killed_is_made_again(storage, files):
     for pid in storage.workers():
         os.kill(pid, signal.SIGKILL)
     job = storage.finished(number)
-    assert (job["job_state"], job["files"][0]["retry"]) == ("FINISHED", 1)
+    assert job["job_state"] == "FINISHED"
+    assert job["files"][0]["retry"] >= 1
     assert (storage.layout.storage(C) / name).read_bytes() == local.read_bytes()
 
 

@@ -69,7 +69,7 @@ def proxy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def link(wire: Wire, proxy: Path, tmp_path: Path) -> Connection:  # noqa: ARG001 - the wire must be laid first
+def link(wire: Wire, proxy: Path, tmp_path: Path) -> Connection:
     return Connection(Server(HOST, HOST, tmp_path), "ctaoprod", ProxyCredential(proxy))
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from bdms_rucio_policy import scope as policy_scope
-from bdms_rucio_policy.schema import NAME, NAME_LENGTH, SCOPE
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import ValidationError, validate
 
 from CTARucioDIRAC.domain.errors import InvalidInput
 from CTARucioDIRAC.domain.identifiers import (
@@ -22,6 +19,11 @@ from CTARucioDIRAC.domain.identifiers import (
     validate_did,
     validate_lfn,
 )
+
+pytest.importorskip("bdms_rucio_policy", reason="CTAO's policy package is installed with the testbed")
+from bdms_rucio_policy import scope as policy_scope
+from bdms_rucio_policy.schema import NAME, NAME_LENGTH, SCOPE
+from jsonschema import ValidationError, validate
 
 COMPONENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
 LFN = st.lists(COMPONENT | st.just("user"), min_size=1, max_size=6).map(lambda parts: "/" + "/".join(parts))
