@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,12 @@ def _bin() -> Path:
 def run(command: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command of the ctapipe environment; the caller judges the exit code."""
     return subprocess.run(
-        [str(_bin() / command), *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+        [str(_bin() / command), *map(str, arguments)],
+        cwd=cwd or tempfile.gettempdir(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
