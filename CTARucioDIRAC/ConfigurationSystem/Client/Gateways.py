@@ -1,12 +1,13 @@
 """The gateway to Rucio for whoever DIRAC says is acting now: one for each account and credential, kept.
 
-DIRAC decides: the host certificate where ``/DIRAC/Security/UseServerCertificate`` is on, otherwise the current proxy
-(``X509_USER_PROXY``, which ``executeWithUserProxy`` and shifters change, or the user's default). Asked at every call, so
-that one process can serve several users; nothing is put into the environment.
+DIRAC decides: the proxy that it has put into ``X509_USER_PROXY`` (``executeWithUserProxy``, an agent's ``shifterProxy``),
+else the host certificate where ``/DIRAC/Security/UseServerCertificate`` is on, else the user's proxy. Asked at every call,
+so that one process can serve several users; nothing is put into the environment.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def current_identity() -> Identity:
 
 
 def _current_credential() -> Credential:
-    if gConfig.useServerCertificate():
+    if gConfig.useServerCertificate() and not os.environ.get("X509_USER_PROXY"):
         files = Locations.getHostCertificateAndKeyLocation()
         if not files:
             raise NotAuthenticated(
