@@ -267,10 +267,9 @@ def recall(
 
 
 def _pins(gateway: RucioGateway, campaign: Campaign, step: Step) -> dict[str, Rule]:
-    """The campaign's own rules on the buffer, by chunk."""
+    """Rules on the campaign's chunks at the buffer, whoever put them: a shifter may change, and its pins go on to count."""
     container = campaign.step_container(step) + "/"
     rules = gateway.list_rules(
-        account=gateway.account,
         scope=did_of(container + "x").scope,
         rse_expression=campaign.staging.buffer,
         name_pattern=container + "*",
