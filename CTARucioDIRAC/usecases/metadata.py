@@ -10,15 +10,14 @@ from typing import Any
 from CTARucioDIRAC.domain.errors import InvalidInput
 from CTARucioDIRAC.domain.identifiers import Did, ancestors_of, did_of, scope_of
 from CTARucioDIRAC.domain.metadata_fields import DIRECTORY_FIELDS, FILE_FIELDS, field_types
-from CTARucioDIRAC.gateway.protocol import DidType, RucioGateway
+from CTARucioDIRAC.gateway.protocol import Content, DidType, RucioGateway
 
 from . import tree
 from .bulk import missing
 from .files import alive, inherited_metadata
 
-_COLLECTIONS = frozenset({DidType.DATASET, DidType.CONTAINER})
-#: So many files, and directories, of a scope are looked at to see which keys are in use.
-_SAMPLE = 50
+#: So many names of a scope are looked at to see which keys are in use.
+_SAMPLE = 100
 #: Words of DIRAC's commands for properties of files that aren't metadata.
 _STANDARD = frozenset(
     {"CreationDate", "ModificationDate", "LastAccessDate", "User", "Group", "Name", "FileName", "CheckSum", "GUID"}
@@ -65,22 +64,20 @@ def _declared() -> dict[str, str]:
 
 
 def fields(gateway: RucioGateway) -> tuple[dict[str, str], dict[str, str]]:
-    """Keys and types of directories, and of files: those that CTAO uses, and those found in a sample of each scope."""
+    """Keys and types of directories, and of files: those that CTAO uses, and those found in a sample of each
+    scope but users' own."""
+    scopes = [scope for scope in gateway.list_scopes() if not scope.startswith("user.")]
     with ThreadPoolExecutor(tree.THREADS) as pool:
-        samples = list(pool.map(lambda scope: _sample(gateway, scope), gateway.list_scopes()))
-    collections = [did for dids, _ in samples for did in dids]
-    files = [did for _, dids in samples for did in dids]
-    found = gateway.get_metadata([*collections, *files])
-    of_directories = field_types(found[did] for did in collections if did in found)
-    of_files = field_types(found[did] for did in files if did in found)
+        sample = [item for items in pool.map(lambda scope: _sample(gateway, scope), scopes) for item in items]
+    found = gateway.get_metadata(item.did for item in sample)
+    known = [(item.type, found[item.did]) for item in sample if item.did in found]
+    of_directories = field_types(values for kind, values in known if kind is not DidType.FILE)
+    of_files = field_types(values for kind, values in known if kind is DidType.FILE)
     return of_directories | dict(DIRECTORY_FIELDS), of_files | dict(FILE_FIELDS)
 
 
-def _sample(gateway: RucioGateway, scope: str) -> tuple[list[Did], list[Did]]:
-    """Some collections and some files of a scope."""
-    collections = islice(gateway.find_names(scope, "/", _COLLECTIONS), _SAMPLE)
-    files = islice(gateway.find_names(scope, "/", {DidType.FILE}), _SAMPLE)
-    return [item.did for item in collections], [item.did for item in files]
+def _sample(gateway: RucioGateway, scope: str) -> list[Content]:
+    return list(islice(gateway.find_names(scope, "/"), _SAMPLE))
 
 
 def split_query(query: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:

@@ -148,6 +148,7 @@ def test_servers_act_as_the_account_of_their_host(testbed):
 from DIRAC.ConfigurationSystem.Client.ConfigurationData import gConfigurationData
 for option, value in (("UseServerCertificate", "true"), ("CertFile", sys.argv[1]), ("KeyFile", sys.argv[2])):
     gConfigurationData.setOptionInCFG(f"/DIRAC/Security/{option}", value)
+del os.environ["X509_USER_PROXY"]
 report(current_gateway().whoami())
 """
     certs = testbed.layout.certs
