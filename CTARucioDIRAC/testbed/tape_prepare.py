@@ -43,7 +43,7 @@ def run(store: TapeStore, spool: Spool, arguments: Sequence[str]) -> str:
     if verb == "stage":
         spool.stage(request, names)
     elif verb == "cancel":
-        spool.cancel(request)
+        spool.cancel(request, names)
     elif verb == "evict":
         spool.evict(names)
     elif verb == "query":
@@ -72,10 +72,11 @@ def _file_answer(store: TapeStore, spool: Spool, identifier: str, name: str) -> 
     state = store.state(name)
     online = state in (FileState.DISK, FileState.ARCHIVED)
     error = (results or {}).get(name, "")
-    requested = bool(request and name in request.names)
+    cancelled = spool.cancelled(identifier, name)
+    requested = bool(request and name in request.names) and not cancelled
     if state is FileState.ABSENT:
         error = "no such file"
-    elif spool.cancelled(identifier):
+    elif cancelled:
         error = error or "the request was cancelled"
     elif not online and not request and results is None:
         requested = spool.awaited(identifier)

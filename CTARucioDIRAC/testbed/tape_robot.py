@@ -138,14 +138,17 @@ class Robot:
         """Put what was newly requested into the queue, take out what was cancelled, evict."""
         requests = {request.identifier: request for request in self.spool.requests()}
         with self.work.condition:
-            for name, wanted_by in list(self.work.recalls.items()):
-                wanted_by[:] = [identifier for identifier in wanted_by if identifier in requests]
-                if not wanted_by:
-                    del self.work.recalls[name]
-                    self.journal.write("cancel", name=name)
             for request in requests.values():
                 if request.identifier not in self.work.errors:
                     self._accept(request)
+            for name, wanted_by in list(self.work.recalls.items()):
+                for identifier in [one for one in wanted_by if self.spool.cancelled(one, name)]:
+                    wanted_by.remove(identifier)
+                    self.work.errors[identifier][name] = "the request was cancelled"
+                    self._finish_if_done(identifier, requests[identifier].names)
+                if not wanted_by:
+                    del self.work.recalls[name]
+                    self.journal.write("cancel", name=name)
             self.work.errors = {key: value for key, value in self.work.errors.items() if key in requests}
             self.work.condition.notify_all()
         for name in self.spool.evictions():

@@ -48,22 +48,25 @@ class Spool:
         if not self._file("done", identifier).exists():
             _write(self._file("stage", identifier), {"id": identifier, "time": time.time(), "names": list(names)})
 
-    def cancel(self, identifier: str) -> None:
-        """Take a stage request back, also one that has not arrived yet."""
-        _write(self._file("cancel", identifier), {"id": identifier, "time": time.time()})
+    def cancel(self, identifier: str, names: Sequence[str] = ()) -> None:
+        """Take a stage request back, or some of its files; it may also not have arrived yet."""
+        part = self._file("cancel", f"{identifier}.{uuid.uuid4().hex}")
+        _write(part, {"id": identifier, "time": time.time(), "names": list(names)})
 
     def evict(self, names: Sequence[str]) -> None:
         """Ask for archived files to leave the buffer now."""
         _write(self.directory / "evict" / f"{uuid.uuid4().hex}.json", {"names": list(names)})
 
     def staging(self, identifier: str) -> Request | None:
-        """The request, if it is neither finished nor cancelled."""
-        record = None if self.cancelled(identifier) else _read(self._file("stage", identifier))
+        """The request, if it is not finished yet."""
+        record = _read(self._file("stage", identifier))
         return _request(record) if record else None
 
-    def cancelled(self, identifier: str) -> bool:
-        """Whether a request was taken back."""
-        return self._file("cancel", identifier).exists()
+    def cancelled(self, identifier: str, name: str) -> bool:
+        """Whether a file of a request, or all of it, was taken back."""
+        parts = (self.directory / "cancel").glob(f"{quote(identifier, safe='')}.*.json")
+        records = [record for part in parts if (record := _read(part))]
+        return any(not record["names"] or name in record["names"] for record in records)
 
     def answer(self, identifier: str) -> Mapping[str, str] | None:
         """Error text per name (empty: it was brought online) of a finished request, else None."""
@@ -82,14 +85,8 @@ class Spool:
             return False
 
     def requests(self) -> list[Request]:
-        """What waits to be staged, oldest first; cancelled requests are answered here."""
-        found = []
-        for record in self._records("stage"):
-            request = _request(record)
-            if self.cancelled(request.identifier):
-                self.finish(request.identifier, dict.fromkeys(request.names, "the request was cancelled"))
-            else:
-                found.append(request)
+        """What waits to be staged, oldest first, also what was cancelled."""
+        found = [_request(record) for record in self._records("stage")]
         return sorted(found, key=lambda request: request.time)
 
     def evictions(self) -> Iterator[str]:

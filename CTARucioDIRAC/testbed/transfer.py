@@ -14,11 +14,13 @@ from .service import NotReady, Service
 COPIES = 10
 #: XRootD's client waits minutes for a server that is gone, and remembers it for half an hour; transfers are retried here.
 _IMPATIENCE = {
-    "XRD_CONNECTIONWINDOW": "30",
-    "XRD_CONNECTIONRETRY": "2",
+    "XRD_CONNECTIONWINDOW": "15",
+    "XRD_CONNECTIONRETRY": "3",
     "XRD_STREAMERRORWINDOW": "0",
     "XRD_REQUESTTIMEOUT": "120",
     "XRD_STREAMTIMEOUT": "60",
+    "XRD_READRECOVERY": "false",
+    "XRD_WRITERECOVERY": "false",
 }
 
 

@@ -28,10 +28,10 @@ ASK_SECONDS = 10.0
 #: Seconds that any task but a copy may take.
 CONTROL_DEADLINE = 60.0
 #: A copy may take so many seconds, and more for big files: nothing useful is slower than this many bytes a second.
-COPY_SECONDS = 90.0
+COPY_SECONDS = 60.0
 SLOWEST = 1e6
 #: Attempts after the first, if the submission doesn't say; and repeats of copies whose process was killed.
-RETRIES = 2
+RETRIES = 3
 KILLS = 3
 _TOO_LATE = Failure("STAGING", 110, "bring-online timeout has been exceeded", permanent=True)
 
@@ -148,12 +148,13 @@ class Engine:
         self.pool.assign(task, self.proxy_of(task.job.user_dn), content, seconds)
 
     def _tidy(self, job: Job, transfers: Iterable[Transfer]) -> None:
-        for transfer in transfers:
+        for batch in _batches(transfers, lambda transfer: transfer.token or transfer.destination):
             if self._running(copies=False) < self.limits.control:
-                content: dict[str, Any] = {"op": "remove", "destination": transfer.destination}
-                if transfer.cleanup == "abort":
-                    content = {"op": "abort", "urls": [transfer.source], "token": transfer.token}
-                self._assign(Task("tidy", job, [transfer]), content)
+                first = batch[0]
+                content: dict[str, Any] = {"op": "remove", "destination": first.destination}
+                if first.cleanup == "abort":
+                    content = {"op": "abort", "urls": [one.source for one in batch], "token": first.token}
+                self._assign(Task("tidy", job, batch), content)
 
     def _stage(self, job: Job, ready: Iterable[Transfer]) -> None:
         wanted = []
@@ -302,7 +303,8 @@ class Engine:
                 self._end(transfer, Failure("ARCHIVING", 110, "archive timeout has been exceeded", permanent=True))
 
     def _tidied(self, task: Task, _result: Mapping[str, Any]) -> None:
-        self.store.tidied(task.transfers[0].file_id)
+        for transfer in task.transfers:
+            self.store.tidied(transfer.file_id)
 
     # --- failures
 

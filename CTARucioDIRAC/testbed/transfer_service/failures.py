@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-#: They mean the same the next time.
+#: They mean the same the next time. Most other numbers may also come from a server that is going down.
 _PERMANENT = frozenset(
     {
         errno.EPERM,
@@ -17,8 +17,6 @@ _PERMANENT = frozenset(
         errno.EINVAL,
         errno.ENAMETOOLONG,
         errno.EROFS,
-        errno.EPROTONOSUPPORT,
-        errno.EOPNOTSUPP,
     }
 )
 #: gfal2 wraps an error of the other end into one of its own, with the original in its text only.
@@ -69,4 +67,4 @@ class Failure:
 
 def delay(attempt: int) -> float:
     """Seconds to wait before the next attempt, after so many failed ones."""
-    return float(min(2 ** max(0, attempt - 1), 30))
+    return float(min(2 ** max(1, attempt), 30))

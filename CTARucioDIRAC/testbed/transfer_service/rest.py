@@ -97,7 +97,7 @@ class Api:
 
     def answer(self, dn: str, method: str, url: str, body: bytes) -> Answer:
         """Status and content (a JSON-able object, a text, or None) for a request."""
-        parts = urlsplit(url)
+        parts = urlsplit("/" + url.lstrip("/"))
         path = "/" + "/".join(part for part in unquote(parts.path).split("/") if part)
         known = False
         for allowed, pattern, function in self.routes:
