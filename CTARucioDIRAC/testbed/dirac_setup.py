@@ -1,12 +1,17 @@
-"""What DIRAC's running services are told once: that sites and storage may be used, and the proxies to work with."""
+"""What DIRAC's running services are told once: that sites and storage may be used, and the proxies to work with.
+
+``python -m CTARucioDIRAC.testbed.dirac_setup STATE_DIRECTORY`` replaces the proxies that end soon.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from . import dirac_rpc, mariadb
+from . import dirac_rpc, mariadb, state
 from .dirac_registry import UPLOADED_ROLES
 from .dirac_resources import ACCESS_TYPES, SANDBOX_SE, SITES, WORKER_CE
 from .layout import ROLES, RSES, Layout
@@ -105,3 +110,7 @@ def _sign(layout: Layout, role: str, request: str) -> Any:
                 f"{layout.certs} were changed by hand."
             )
     return result["Value"]
+
+
+if __name__ == "__main__":
+    upload_proxies(state.load(Path(sys.argv[1])))

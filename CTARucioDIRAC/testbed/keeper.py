@@ -1,7 +1,8 @@
 """The stack's keeper: renews proxies before they expire, starts again what died, keeps logs from filling the disk.
 
 ``python -m CTARucioDIRAC.testbed.keeper STATE_DIRECTORY``. It starts nothing itself: it runs ``cta-rucio-testbed up``
-for what is wanted, so that there is one way in which services start, under one lock.
+for what is wanted, so that there is one way in which services start, under one lock. The proxies that DIRAC keeps are
+looked at by a process that ends, so that DIRAC's modules don't stay in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from . import certificates, environment, state
+from . import certificates, dirac_setup, environment, state
 from .layout import ROLES, Layout
 from .service import NotReady, Service, TestbedError, running
 
@@ -26,6 +27,12 @@ NAME = "keeper"
 #: Seconds between two looks at the services, and between two looks at the proxies.
 LOOK_EVERY = 1.0
 RENEW_EVERY = 60.0
+#: Seconds between two looks at the proxies that DIRAC keeps (the first is `up`'s), and after one that failed.
+STORED_EVERY = (3600.0, 60.0)
+#: Seconds that such a look may take.
+STORED_PATIENCE = 120.0
+#: What has to run for it.
+STORED_NEEDS = ("mariadb", "dirac-services")
 #: Pause after a failed attempt to start something again: doubled each time, up to the second number.
 BACK_OFF = (2.0, 60.0)
 STALE_AFTER = 30.0
@@ -51,7 +58,7 @@ def keep(layout: Layout) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    renew_at = 0.0
+    renew_at, stored_at = 0.0, time.monotonic() + STORED_EVERY[0]
     attempt_at, back_off = 0.0, BACK_OFF[0]
     while True:
         state.write_atomically(_heartbeat(layout), json.dumps({"time": time.time()}))
@@ -59,6 +66,8 @@ def keep(layout: Layout) -> None:
             _renew(layout)
             shorten_logs(layout)
             renew_at = time.monotonic() + RENEW_EVERY
+        if time.monotonic() >= stored_at:
+            stored_at = time.monotonic() + STORED_EVERY[0 if _renew_stored(layout, stop) else 1]
         dead = [name for name in _wanted(layout) if not running(layout, name)]
         if dead and time.monotonic() >= attempt_at:
             logging.warning("%s died: starting again", ", ".join(dead))
@@ -80,6 +89,14 @@ def _renew(layout: Layout) -> None:
             )
 
 
+def _renew_stored(layout: Layout, stop: threading.Event) -> bool:
+    """Whether the proxies that DIRAC keeps are good for long; without DIRAC, there are none."""
+    if not set(STORED_NEEDS) <= set(_wanted(layout)):
+        return True
+    command = [str(layout.bin / "python"), "-m", dirac_setup.__name__, str(layout.root)]
+    return all(running(layout, name) for name in STORED_NEEDS) and _run(layout, command, stop, STORED_PATIENCE)
+
+
 def shorten_logs(layout: Layout, limit: int = LOG_LIMIT) -> None:
     """Keep one older copy of a log that has become too large, and go on in an empty one.
 
@@ -94,10 +111,16 @@ def shorten_logs(layout: Layout, limit: int = LOG_LIMIT) -> None:
 def _start_again(layout: Layout, names: list[str], stop: threading.Event) -> bool:
     command = [str(layout.bin / "python"), "-m", "CTARucioDIRAC.testbed.cli", "up", "--dir", str(layout.root)]
     command += ["--only", ",".join(names)]
+    return _run(layout, command, stop)
+
+
+def _run(layout: Layout, command: list[str], stop: threading.Event, patience: float = float("inf")) -> bool:
+    """Run a command, with the heart beating; end it when the keeper is to stop or it takes longer than ``patience`` s."""
     process = subprocess.Popen(command, env=environment.service(layout), stdin=subprocess.DEVNULL)
+    end = time.monotonic() + patience
     while process.poll() is None:
         state.write_atomically(_heartbeat(layout), json.dumps({"time": time.time()}))
-        if stop.wait(0.5):
+        if stop.wait(0.5) or time.monotonic() > end:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=5)

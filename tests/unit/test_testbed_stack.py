@@ -183,3 +183,25 @@ def test_a_large_log_is_shortened_under_its_writer(layout):
         log.write("new line\n")
     assert (layout.log / "postgres.log").read_text() == "new line\n"
     assert "old line" in (layout.log / "postgres.log.1").read_text()
+
+
+def test_the_keeper_looks_at_the_proxies_that_dirac_keeps_when_dirac_runs(layout, monkeypatch):
+    ran, up = [], {"mariadb", "dirac-services"}
+    monkeypatch.setattr(keeper, "running", lambda _, name: name in up)
+    monkeypatch.setattr(keeper, "_run", lambda _layout, command, *_: ran.append(command) or True)
+    monkeypatch.setattr(keeper, "_wanted", lambda _: ["postgres"])
+    assert keeper._renew_stored(layout, threading.Event())  # a stack without DIRAC: nothing to do
+    monkeypatch.setattr(keeper, "_wanted", lambda _: ["mariadb", "dirac-services"])
+    up.remove("mariadb")
+    assert not keeper._renew_stored(layout, threading.Event())
+    assert not ran
+    up.add("mariadb")
+    assert keeper._renew_stored(layout, threading.Event())
+    assert ran[0][-2:] == ["CTARucioDIRAC.testbed.dirac_setup", str(layout.root)]
+
+
+def test_the_keeper_ends_a_command_that_hangs(layout, monkeypatch):
+    monkeypatch.setattr(keeper.environment, "service", lambda _: {})
+    assert keeper._run(layout, ["/bin/sh", "-c", "exit 0"], threading.Event())
+    assert not keeper._run(layout, ["/bin/sh", "-c", "exit 1"], threading.Event())
+    assert not keeper._run(layout, ["/bin/sleep", "60"], threading.Event(), patience=0.1)
