@@ -52,13 +52,20 @@ def stage(
     for did in wanted:
         if did not in files:
             files |= {item.did: None for item in gateway.list_files(did)}
-    _check_pins(gateway, files, rse, buffers)
+    check_pins(gateway, files, rse, buffers)
     return gateway.add_rule(
         wanted, rse, lifetime=lifetime, source_replica_expression=source, activity=STAGING, asynchronous=False
     )
 
 
-def _check_pins(gateway: RucioGateway, files: Iterable[Did], expression: str, buffers: set[str]) -> None:
+def check_pins(gateway: RucioGateway, files: Iterable[Did], expression: str, buffers: set[str]) -> None:
+    """Refuse a rule with an end over copies that no rule holds: its end would make them deletable.
+
+    Raises
+    ------
+    Conflict
+        Naming one of the files.
+    """
     found = gateway.list_replicas(files, all_states=True, rse_expression=expression)
     copies = {did: {replica.rse for replica in file.replicas} for did, file in found.items() if file.replicas}
     unsafe = unsafe_to_pin(copies, _held(gateway, copies), buffers)
