@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, NotFound
 from CTARucioDIRAC.domain.identifiers import Did, did_of, lfn_of
@@ -120,50 +121,58 @@ def remove_files(gateway: RucioGateway, lfns: Iterable[str]) -> Bulk[bool]:
         if did not in good:
             answers.failed[lfn] = missing()
     there = gateway.list_replicas(good, all_states=True)
+    holders = _Holders(gateway)
+    loose: dict[str, list[Did]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for did, outcome in zip(list(good), pool.map(lambda d: _release(gateway, d, there.get(d)), good), strict=True):
-            if isinstance(outcome, CtaRucioError):
-                answers.failed[good.pop(did)] = outcome
-            else:
-                _mark(gateway, did, outcome, answers, good)
-    errors = each_or_split(list(good), gateway.expire)
-    for did, lfn in good.items():
-        if did in errors:
-            answers.failed[lfn] = errors[did]
+        outcomes = list(pool.map(lambda did: _release(gateway, did, there.get(did), holders), good))
+    for did, outcome in zip(list(good), outcomes, strict=True):
+        if isinstance(outcome, CtaRucioError):
+            answers.failed[good.pop(did)] = outcome
         else:
-            answers.done[lfn] = True
+            for rse in outcome:
+                loose.setdefault(rse, []).append(did)
+    for rse, dids in loose.items():
+        _finish(answers, good, each_or_split(dids, partial(_let_go, gateway, rse)))
+    _finish(answers, good, each_or_split(list(good), gateway.expire))
+    answers.done = dict.fromkeys(good.values(), True)
     return answers
 
 
-def _release(gateway: RucioGateway, did: Did, file: FileReplicas | None) -> set[str] | CtaRucioError:
+def _finish(answers: Bulk[bool], good: dict[Did, str], errors: Mapping[Did, CtaRucioError]) -> None:
+    for did, error in errors.items():
+        if did in good:
+            answers.failed[good.pop(did)] = error
+
+
+def _release(gateway: RucioGateway, did: Did, file: FileReplicas | None, holders: _Holders) -> set[str] | CtaRucioError:
     """Unlock a file's own rules, which end with its name; returns where copies without any rule are."""
     try:
-        rules = gateway.list_rules_on_file(did)
-        for rule in rules:
+        rules = holders.of(did)
+        for rule, _ in rules:
             if rule.did_type is not DidType.FILE:
                 raise Conflict(
                     f"{did} is held by rule {rule.id} of account {rule.account} on {rule.did} at {rule.rse_expression}; "
                     "end that rule first, or detach the file"
                 )
-        held = {lock.rse for rule in rules for lock in gateway.list_locks(rule.id)}
-        for rule in rules:
+        for rule, _ in rules:
             if rule.locked:
                 gateway.update_rule(rule.id, locked=False)
     except CtaRucioError as error:
         return error
+    held = {rse for _, where in rules for rse in where}
     return {r.rse for r in file.replicas if r.rse not in held and r.state in _STABLE} if file else set()
 
 
 _STABLE = (ReplicaState.AVAILABLE, ReplicaState.UNAVAILABLE, ReplicaState.TEMPORARY_UNAVAILABLE, ReplicaState.BAD)
 
 
-def _mark(gateway: RucioGateway, did: Did, rses: set[str], answers: Bulk[bool], good: dict[Did, str]) -> None:
-    """Make copies without any rule deletable: else the server brings the name back."""
+def _let_go(gateway: RucioGateway, rse: str, dids: list[Did]) -> None:
+    """Make copies without any rule deletable: else the server brings the name back. Those already gone are fine."""
     try:
-        for rse in sorted(rses):
-            gateway.set_tombstones(rse, [did])
-    except CtaRucioError as error:
-        answers.failed[good.pop(did)] = error
+        gateway.set_tombstones(rse, dids)
+    except NotFound:
+        if len(dids) > 1:
+            raise
 
 
 def remove_directories(gateway: RucioGateway, lfns: Iterable[str], vo: str, *, recursive: bool = False) -> Bulk[bool]:
