@@ -212,8 +212,10 @@ def _progress() -> Iterator[Callable[[str, str], None]]:
     with out.status("", spinner="dots") as spinner:
 
         def report(name: str, what: str) -> None:
-            if what in ("start", "check", "restart"):
+            if what in ("start", "check"):
                 started.setdefault(name, time.monotonic())
+            elif what.startswith(stack.RESTART):
+                out.print(f"  [yellow]↻[/] {escape(name):<40} {escape(what)}", highlight=False)
             else:
                 seconds = time.monotonic() - started.pop(name, time.monotonic())
                 took = f" {seconds:5.1f} s" if what == "ready" else ""

@@ -7,6 +7,7 @@ because others need them to start. Each process is supervised for itself: any of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from . import dirac_config, dirac_documents, dirac_rpc, dirac_setup, dirac_worker, rucio
 from .dirac_process import process
@@ -41,19 +42,29 @@ def services(layout: Layout, catalogs: list[str] | None = None) -> list[Service]
     agents = [name for name in installed_agents() if name not in (*REQUEST_AGENTS, dirac_worker.JOB_AGENT)]
     base = ("dirac-configuration", "mariadb", "dirac-documents")
 
-    def configure() -> None:
-        dirac_config.write(layout, catalogs)
+    def settings() -> str:
+        return dirac_config.settings(layout, catalogs)
 
-    return [
-        *dirac_documents.services(layout),
-        _services(layout, "dirac-configuration", [CONFIGURATION], needs=("mariadb",), prepare=configure),
+    servers = [
+        _services(
+            layout,
+            "dirac-configuration",
+            [CONFIGURATION],
+            needs=("mariadb",),
+            prepare=lambda: dirac_config.write(layout, catalogs),
+            complete=lambda: dirac_config.write_client(layout),
+        ),
         _services(layout, "dirac-mind", [MIND], needs=base),
         _services(layout, "dirac-services", others, needs=base, complete=lambda: dirac_setup.complete(layout)),
         process(layout, "dirac-executors", "executor", [EXECUTORS], needs=("dirac-mind", "dirac-services")),
         # the campaigns' agent works with Rucio: without it, its cycles fail
         process(layout, "dirac-agents", "agent", agents, needs=("dirac-services", rucio.SERVER)),
         process(layout, "dirac-requests", "agent", REQUEST_AGENTS, needs=("dirac-services",)),
-        *dirac_worker.services(layout),
+    ]
+    return [
+        *dirac_documents.services(layout),
+        *(replace(server, settings=settings) for server in servers),
+        *dirac_worker.services(layout, catalogs),
     ]
 
 

@@ -63,7 +63,10 @@ def server(layout: Layout) -> Tree:
 
 def client(layout: Layout) -> Tree:
     """``dirac.cfg`` of people and scripts."""
-    return merged(local_client(layout), {"LocalSite": {"Site": "DIRAC.Client.local"}})
+    # DIRAC's short commands keep the configuration for a shell's later calls, but load it after the logging has asked
+    # /Operations for these two, and /Operations, once found empty, stays so. What is here is not asked for.
+    logging: Tree = {"LogBackends": "stdout", "LogLevel": "NOTICE"}
+    return merged(local_client(layout), {"DIRAC": logging, "LocalSite": {"Site": "DIRAC.Client.local"}})
 
 
 def worker(layout: Layout, name: str) -> Tree:
@@ -116,14 +119,29 @@ def write(layout: Layout, catalogs: list[str] | None = None) -> None:
         _write(target, generated)
         _write(last, generated)
     _write(layout.dirac_root("server") / "etc" / "dirac.cfg", text(server(layout)))
-    _write(layout.dirac_root("client") / "etc" / "dirac.cfg", text(client(layout)))
+    write_client(layout)
     for name in worker_names(layout):
         write_worker(layout, name)
+
+
+def write_client(layout: Layout) -> None:
+    """Write the ``dirac.cfg`` of people and scripts."""
+    _write(layout.dirac_root("client") / "etc" / "dirac.cfg", text(client(layout)))
 
 
 def write_worker(layout: Layout, name: str) -> None:
     """Write the ``dirac.cfg`` of one worker anew; its JobAgent has put the time that it has left into it."""
     _write(layout.dirac_root(name) / "etc" / "dirac.cfg", text(worker(layout, name)))
+
+
+def settings(layout: Layout, catalogs: list[str] | None = None) -> str:
+    """All that the servers' processes read when they start, as generated; needs MariaDB's password."""
+    return text(central(layout, catalogs)) + text(server(layout))
+
+
+def worker_settings(layout: Layout, name: str, catalogs: list[str] | None = None) -> str:
+    """All that a worker reads when it starts, as generated."""
+    return text(central(layout, catalogs)) + text(worker(layout, name))
 
 
 def _read(path: Path) -> str:

@@ -11,7 +11,7 @@ from . import environment
 from .dirac_launcher import MODULE
 from .dirac_patches import mark_file
 from .layout import Layout
-from .service import NotReady, Service, nothing, running
+from .service import NotReady, Service, no_settings, nothing, running
 
 #: Seconds after which an agent that has not ended a cycle counts as hung.
 STALE_AFTER = 300.0
@@ -32,6 +32,7 @@ def process(
     healthy: Callable[[], None] | None = None,
     prepare: Callable[[], None] = nothing,
     complete: Callable[[], None] = nothing,
+    settings: Callable[[], str] = no_settings,
     deadline: float = 90.0,
     stop_timeout: float = 5.0,
 ) -> Service:
@@ -55,7 +56,7 @@ def process(
         Options for DIRAC's command.
     healthy : callable, optional
         By default: each member has left the mark of a good cycle since the process started.
-    needs, ports, prepare, complete, deadline, stop_timeout
+    needs, ports, prepare, complete, settings, deadline, stop_timeout
         As in :class:`Service`.
     """
     root = layout.dirac_root(instance)
@@ -75,6 +76,7 @@ def process(
         prepare=make_ready,
         healthy=healthy or (lambda: check_marks(layout, name, members, STALE_AFTER if kind == "agent" else NEVER)),
         complete=complete,
+        settings=settings,
         deadline=deadline,
         stop_timeout=stop_timeout,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -209,9 +210,14 @@ def _section(system: str, *path: str) -> Tree:
 
 
 def _read(file: Path, path: tuple[str, ...]) -> Tree:
-    from diraccfg import CFG  # DIRAC's own reader of its own format
-
-    section: Any = CFG().loadFromFile(str(file)).getAsDict()
+    section: Any = _template(file)
     for step in path:
         section = section.get(step, {})
-    return dict(section)
+    return merged(section)
+
+
+@cache
+def _template(file: Path) -> Tree:
+    from diraccfg import CFG  # DIRAC's own reader of its own format
+
+    return dict(CFG().loadFromFile(str(file)).getAsDict())

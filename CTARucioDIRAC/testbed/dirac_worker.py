@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from .dirac_config import worker_names, write_worker
+from .dirac_config import worker_names, worker_settings, write_worker
 from .dirac_process import process
 from .layout import Layout
 from .service import Service
@@ -17,13 +17,15 @@ from .service import Service
 JOB_AGENT = "WorkloadManagement/JobAgent"
 
 
-def services(layout: Layout) -> list[Service]:
+def services(layout: Layout, catalogs: list[str] | None = None) -> list[Service]:
     """One service ``dirac-worker<N>`` for each worker of the layout.
 
     Parameters
     ----------
     layout : Layout
         The stack; the workers act with the pilot's proxy and find software in ``layout.software``.
+    catalogs : list of str, optional
+        As in :func:`.dirac.services`.
     """
     return [
         process(
@@ -36,6 +38,7 @@ def services(layout: Layout) -> list[Service]:
             options=["-o", "/DIRAC/Security/UseServerCertificate=no"],
             needs=("dirac-services",),
             prepare=partial(write_worker, layout, name),
+            settings=partial(worker_settings, layout, name, catalogs),
         )
         for name in worker_names(layout)
     ]

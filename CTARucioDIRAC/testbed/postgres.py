@@ -55,6 +55,7 @@ def services(layout: Layout) -> list[Service]:
             ports=[layout.port("postgres")],
             prepare=lambda: _prepare(layout),
             healthy=lambda: _healthy(layout),
+            settings=lambda: _CONFIGURATION,
             stop_signal=signal.SIGINT,  # "fast": rolls back what is open and ends
             stop_timeout=20,
         )

@@ -43,7 +43,8 @@ def services(layout: Layout) -> list[Service]:
             needs=[postgres.NAME],
             prepare=lambda: _prepare_server(layout),
             healthy=lambda: _server_healthy(layout),
-            complete=lambda: _run_setup(layout, "complete"),
+            complete=lambda: _complete(layout),
+            settings=lambda: text(server_configuration(layout, DATABASE)),
         ),
         Service(
             name=DAEMONS,
@@ -53,6 +54,7 @@ def services(layout: Layout) -> list[Service]:
             needs=[SERVER],
             prepare=lambda: heartbeat(layout).unlink(missing_ok=True),
             healthy=lambda: _daemons_healthy(layout),
+            settings=lambda: text(server_configuration(layout, DATABASE)),
         ),
     ]
 
@@ -164,14 +166,19 @@ def _alembic(layout: Layout) -> Path:
     return layout.rucio_home("bootstrap") / "etc" / "alembic.ini"
 
 
-def _write(layout: Layout, side: str, configuration: Configuration) -> None:
+def text(configuration: Configuration) -> str:
+    """A configuration as the content of ``rucio.cfg``."""
     parser = configparser.RawConfigParser()
     parser.read_dict(configuration)
-    text = io.StringIO()
-    parser.write(text)
+    content = io.StringIO()
+    parser.write(content)
+    return content.getvalue()
+
+
+def _write(layout: Layout, side: str, configuration: Configuration) -> None:
     directory = layout.rucio_home(side) / "etc"
     directory.mkdir(parents=True, exist_ok=True)
-    state.write_atomically(directory / "rucio.cfg", text.getvalue(), 0o600)
+    state.write_atomically(directory / "rucio.cfg", text(configuration), 0o600)
 
 
 def _prepare_server(layout: Layout) -> None:
@@ -190,6 +197,11 @@ def _prepare_server(layout: Layout) -> None:
         state.write_atomically(_alembic(layout), _ALEMBIC.format(url=url), 0o600)
         _run_setup(layout, "bootstrap", side="bootstrap")
         connection.execute(f"alter database {unfinished} rename to {DATABASE}")
+
+
+def _complete(layout: Layout) -> None:
+    write_configuration(layout)  # the clients' may be another version's
+    _run_setup(layout, "complete")
 
 
 def _run_setup(layout: Layout, what: str, side: str = f"client-{ROBOT}") -> None:

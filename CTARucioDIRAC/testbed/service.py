@@ -32,6 +32,11 @@ def nothing() -> None:
     """Do nothing: the default of a service's optional steps."""
 
 
+def no_settings() -> str:
+    """Nothing that a service reads from files: the default of :attr:`Service.settings`."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Service:
     """One process of the stack.
@@ -52,6 +57,9 @@ class Service:
         Idempotent; writes configuration, makes databases. Runs before the process starts.
     complete : callable
         Idempotent; runs each time after the service became healthy (such as: create RSEs that are missing).
+    settings : callable
+        What the service reads from generated files when it starts, as this program would write them now. A running one
+        that was started with others is started again.
     deadline : float
         Seconds from start to healthy.
     stop_signal, stop_timeout
@@ -67,6 +75,7 @@ class Service:
     needs: Sequence[str] = ()
     prepare: Callable[[], None] = nothing
     complete: Callable[[], None] = nothing
+    settings: Callable[[], str] = no_settings
     deadline: float = 60.0
     stop_signal: int = signal.SIGTERM
     stop_timeout: float = 10.0
@@ -150,11 +159,11 @@ def start(layout: Layout, service: Service) -> ProcessId:
     check_ports_free(service.name, service.ports)
     service.prepare()
     log = layout.log / f"{service.name}.log"
-    record = _record(layout, service.name)
+    record, digest = _record(layout, service.name), _digest(service)
     with log.open("ab") as output:
         output.write(f"--- start {time.strftime('%Y-%m-%dT%H:%M:%S')}\n".encode())
         child = subprocess.Popen(
-            ["/bin/sh", "-c", _RECORD_AND_EXEC, "sh", str(record), *service.argv],
+            ["/bin/sh", "-c", _RECORD_AND_EXEC, "sh", str(record), digest, *service.argv],
             env=dict(service.env),
             cwd=service.cwd,
             stdin=subprocess.DEVNULL,
@@ -164,31 +173,36 @@ def start(layout: Layout, service: Service) -> ProcessId:
         )
     process = ProcessId.of(child.pid) or ProcessId(child.pid)
     temporary = record.with_suffix(".tmp")
-    content = {"pid": process.pid, "start_ticks": process.start_ticks, "boot": _boot(), "command": _digest(service)}
+    content = {"pid": process.pid, "start_ticks": process.start_ticks, "boot": _boot(), "digest": digest}
     temporary.write_text(json.dumps(content))
     temporary.replace(record)
     return process
 
 
 def outdated(layout: Layout, service: Service) -> bool:
-    """Whether the service runs with another command or environment than it would be started with now."""
+    """Whether the service runs with another command, environment or settings than it would be started with now."""
+    if not running(layout, service.name):
+        return False
     try:
-        known = json.loads(_record(layout, service.name).read_text()).get("command")
+        known = json.loads(_record(layout, service.name).read_text())
     except (OSError, ValueError):
         return False
-    return known is not None and known != _digest(service) and running(layout, service.name) is not None
+    return bool(known.get("digest") != _digest(service))
 
 
 def _digest(service: Service) -> str:
-    return hashlib.sha256(json.dumps([list(service.argv), sorted(service.env.items())]).encode()).hexdigest()
+    content = [list(service.argv), sorted(service.env.items()), service.settings()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 # The process records itself before it becomes the service: if whoever starts it is killed, it is known all the same.
+# Both write the same record, so it doesn't matter who is first.
 _RECORD_AND_EXEC = """
-record=$1; shift
+record=$1; digest=$2; shift 2
 ticks=$(read -r line </proc/$$/stat; set -- ${line##*) }; shift 19; echo $1)
 read -r boot </proc/sys/kernel/random/boot_id
-echo "{\\"pid\\": $$, \\"start_ticks\\": $ticks, \\"boot\\": \\"$boot\\"}" >"$record.$$" && mv "$record.$$" "$record"
+echo "{\\"pid\\": $$, \\"start_ticks\\": $ticks, \\"boot\\": \\"$boot\\", \\"digest\\": \\"$digest\\"}" \
+    >"$record.$$" && mv "$record.$$" "$record"
 exec "$@"
 """
 

@@ -25,6 +25,8 @@ GROUPS: Mapping[str, Callable[[Layout], list[Service]]] = {
     "storage": lambda layout: [*xrootd.services(layout), *transfer.services(layout)],
     "dirac": lambda layout: [*mariadb.services(layout), *dirac.services(layout)],
 }
+#: How a report begins that a running service is started again; the reason follows.
+RESTART = "restart"
 #: How long an `up` or `down` waits for another one that is at work on the same state directory.
 LOCK_PATIENCE = 300.0
 
@@ -178,23 +180,27 @@ def _stop_strangers(layout: Layout, services: Mapping[str, Service], report: Rep
 
 
 def _bring_up(layout: Layout, service: Service, report: Report) -> None:
-    if outdated(layout, service):
-        report(service.name, "restart")
-        stop(layout, service.name, service.stop_signal, service.stop_timeout)
     ran = running(layout, service.name) is not None
     report(service.name, "check" if ran else "start")
-    if ran:
-        try:
-            service.healthy()
-        except Exception:
-            # it may still be starting; if it is hung instead, only a new process helps
-            if not _recovers(service):
-                report(service.name, "restart")
-                stop(layout, service.name, service.stop_signal, service.stop_timeout)
+    if ran and (reason := _why_restart(layout, service)):
+        report(service.name, f"{RESTART}: {reason}")
+        stop(layout, service.name, service.stop_signal, service.stop_timeout)
     start(layout, service)
     wait_healthy(layout, service)
     service.complete()
     report(service.name, "ready")
+
+
+def _why_restart(layout: Layout, service: Service) -> str:
+    """Why a running service has to be a new process, or nothing."""
+    if outdated(layout, service):
+        return "its command or its settings have changed"
+    try:
+        service.healthy()
+        return ""
+    except Exception as error:
+        # it may still be starting; if it is hung instead, only a new process helps
+        return "" if _recovers(service) else f"{type(error).__name__}: {error}"
 
 
 def _recovers(service: Service) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from diraccfg import CFG
 
 from CTARucioDIRAC.domain.settings import CatalogueSettings, catalogue_settings
-from CTARucioDIRAC.testbed import dirac_config, dirac_resources, dirac_systems, dirac_tree
+from CTARucioDIRAC.testbed import dirac, dirac_config, dirac_resources, dirac_systems, dirac_tree
 from CTARucioDIRAC.testbed.layout import DIRAC_SERVICES, HOST_ACCOUNT, ROLES, RSES, TAPE, VO, Layout
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "dirac.cfg.example"
@@ -195,3 +196,19 @@ def test_the_installed_packages_have_the_sql_of_every_database() -> None:
 
     for database in mariadb.DATABASES:
         assert mariadb.sql_file(database).read_text()
+
+
+def test_the_clients_logging_asks_nothing_of_operations(layout: Layout) -> None:
+    """Else a short command that takes the configuration from its shell's cache finds /Operations empty."""
+    cfg = CFG().loadFromBuffer(dirac_tree.text(dirac_config.client(layout)))
+    assert cfg.getOption("DIRAC/LogBackends") == "stdout"
+    assert cfg.getOption("DIRAC/LogLevel") == "NOTICE"
+
+
+def test_another_configuration_starts_the_processes_that_read_it_again(layout: Layout) -> None:
+    ours = {one.name: one.settings() for one in dirac.services(layout)}
+    other = {one.name: one.settings() for one in dirac.services(layout, ["FileCatalog"])}
+    more = {one.name: one.settings() for one in dirac.services(replace(layout, workers=3))}
+    assert {name for name in ours if ours[name] != other[name]} == set(ours) - {"dirac-documents"}
+    assert {name: more[name] for name in ours} == ours
+    assert "dirac-worker3" in more

@@ -65,12 +65,20 @@ def test_a_process_is_recorded_even_if_its_starter_is_killed(layout, sleeper):
     # the child writes the record itself before it becomes the service: take away what the parent wrote
     process = service.start(layout, sleeper)
     service.stop(layout, "sleeper")
-    command = ["/bin/sh", "-c", service._RECORD_AND_EXEC, "sh", str(record_of(layout)), "sleep", "60"]
+    command = ["/bin/sh", "-c", service._RECORD_AND_EXEC, "sh", str(record_of(layout)), "digest", "sleep", "60"]
     child = subprocess.Popen(command, start_new_session=True)
     wait_for(lambda: service.recorded(layout, "sleeper") is not None)
     assert service.running(layout, "sleeper") == ProcessId.of(child.pid) != process
     wait_for(lambda: Path(f"/proc/{child.pid}/comm").read_text().strip() == "sleep")
     assert service.running(layout, "sleeper").pid == child.pid
+
+
+def test_the_record_that_the_process_writes_is_its_starters(layout, sleeper):
+    process = service.start(layout, sleeper)
+    by_starter = json.loads(record_of(layout).read_text())
+    wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text().strip() == "sleep")
+    assert json.loads(record_of(layout).read_text()) == by_starter
+    assert not service.outdated(layout, sleeper)
 
 
 def test_a_reused_pid_is_neither_running_nor_killed(layout):
@@ -174,5 +182,6 @@ def test_a_service_that_would_be_started_otherwise_now_is_outdated(layout, sleep
     assert not service.outdated(layout, sleeper)
     assert service.outdated(layout, dataclasses.replace(sleeper, env={"PATH": "/bin"}))
     assert service.outdated(layout, dataclasses.replace(sleeper, argv=["/bin/true"]))
+    assert service.outdated(layout, dataclasses.replace(sleeper, settings=lambda: "port = 1"))
     service.stop(layout, "sleeper")
     assert not service.outdated(layout, dataclasses.replace(sleeper, argv=["/bin/true"]))
