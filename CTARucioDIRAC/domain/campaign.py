@@ -13,13 +13,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from .acada import parse_name
+from .errors import InvalidInput
+from .identifiers import validate_lfn
 
 #: Campaign and step names become parts of LFNs, so they keep to the characters CTAO's Rucio policy allows.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-_]{0,63}$")]
-Path = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9][/A-Za-z0-9.\-_]*$", max_length=250)]
+
+
+def _path(value: str) -> str:
+    try:
+        return validate_lfn(value)
+    except InvalidInput as error:  # pydantic wants a ValueError, and adds where it is
+        raise ValueError(str(error)) from error
+
+
+Path = Annotated[str, AfterValidator(_path)]
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 #: What an output's name may use.
 PLACEHOLDERS = frozenset({"campaign", "step", "key", "obs_id"})
@@ -129,6 +140,9 @@ class Campaign(_Strict):
         names = [step.name for step in self.steps]
         if len(set(names)) != len(names):
             raise ValueError(f"step names must differ: {', '.join(names)}")
+        places = [(step.output.path, step.output.name) for step in self.steps]
+        if len(set(places)) != len(places):
+            raise ValueError("two steps write to the same path and name")
         for number, step in enumerate(self.steps):
             if (step.kind == "merge") != (number > 0):
                 raise ValueError(
@@ -153,6 +167,14 @@ class Campaign(_Strict):
     def output_dataset(self, step: Step) -> str:
         """Dataset that collects a step's outputs."""
         return f"{self.base}/output/{step.name}"
+
+
+def as_obs_id(value: object) -> int | None:
+    """An observation's number from metadata, whether it was written as a number or as text; None if it is neither."""
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -265,6 +287,10 @@ def _divide_dl0(files: Iterable[SelectedFile]) -> Division:
         name = parse_name(file.lfn)
         if name is None:
             aside[file.lfn] = "is not named as ACADA names DL0 files: no OBSID in its name"
+        elif name.chunk is None and shared[name.obs_id]:
+            aside[file.lfn] = (
+                f"is a second file for the whole of OBSID {name.obs_id}, beside {shared[name.obs_id][0].lfn}"
+            )
         elif name.chunk is None:
             shared[name.obs_id].append(file)
         elif name.stream in streams[name.obs_id][name.chunk]:
@@ -273,7 +299,7 @@ def _divide_dl0(files: Iterable[SelectedFile]) -> Division:
             streams[name.obs_id][name.chunk][name.stream] = file
     groups = []
     for obs_id in sorted(streams):
-        expected = set().union(*streams[obs_id].values())
+        expected = set().union(*streams[obs_id].values()) | {_trigger(streams[obs_id])}
         for number, present in sorted(streams[obs_id].items()):
             if missing := sorted(expected - set(present)):
                 reason = f"OBSID {obs_id} chunk {number} lacks the stream(s) {', '.join(missing)}"
@@ -285,6 +311,12 @@ def _divide_dl0(files: Iterable[SelectedFile]) -> Division:
     for obs_id in set(shared) - used:
         aside.update({file.lfn: f"OBSID {obs_id} has no complete chunk of events" for file in shared[obs_id]})
     return Division(tuple(groups), aside)
+
+
+def _trigger(chunks: Mapping[int, Mapping[str, SelectedFile]]) -> str:
+    """The stream of an observation that says which events there are; without it nothing can be read."""
+    names = {stream for present in chunks.values() for stream in present if stream.endswith("_SUBARRAY")}
+    return min(names, default="SUBARRAY (the trigger)")
 
 
 def pack(groups: Iterable[Group], window: Window) -> tuple[Chunk, ...]:
@@ -331,6 +363,14 @@ def owners(groups: Iterable[Group]) -> dict[str, str]:
         for lfn in group.lfns:
             owner.setdefault(lfn, group.key)
     return owner
+
+
+def shared_outputs(campaign: Campaign, groups: Iterable[Group]) -> dict[str, list[str]]:
+    """Names that several jobs of the first step would write, each with the jobs' keys: the template needs {key} then."""
+    writers: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        writers[output_lfn(campaign, campaign.steps[0], group)].append(group.key)
+    return {lfn: keys for lfn, keys in writers.items() if len(keys) > 1}
 
 
 def output_lfn(campaign: Campaign, step: Step, group: Group) -> str:

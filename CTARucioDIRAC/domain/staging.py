@@ -36,7 +36,8 @@ class ChunkState:
     finished : bool
         All its files are Processed.
     given_up : bool
-        It failed for good: no further job is tried. Its pin is left to run out, for whoever looks into it.
+        Nothing more is tried for its unfinished files. Its pin ends, or failures would fill the window; it is recalled
+        again if somebody has its files retried.
     """
 
     chunk: Chunk
@@ -86,7 +87,7 @@ def plan(
         Chunks to pin are in order and stop before the first that does not fit: a later, smaller chunk does not overtake,
         or a large one could wait for ever.
     """
-    release = tuple(state.pin for state in chunks if state.pin and state.finished)
+    release = tuple(state.pin for state in chunks if state.pin and (state.finished or state.given_up))
     extend = tuple(
         state.pin
         for state in chunks

@@ -18,29 +18,41 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from CTARucioDIRAC.domain.campaign import (
     Campaign,
     Chunk,
     Group,
     SelectedFile,
     Step,
+    as_obs_id,
     divide,
     output_lfn,
     owners,
     pack,
 )
-from CTARucioDIRAC.domain.errors import Conflict, InvalidInput, NotFound
+from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, InvalidInput, NotFound
 from CTARucioDIRAC.domain.identifiers import Did, did_of, lfn_of
 from CTARucioDIRAC.domain.staging import ChunkState, Pin, Plan, plan, too_large
-from CTARucioDIRAC.gateway.protocol import DidType, RucioGateway, Rule
+from CTARucioDIRAC.gateway.protocol import DidType, RucioGateway, Rule, RuleState
+from CTARucioDIRAC.usecases.rules import check_pins
 
 #: Metadata key of the campaign's container.
 SPECIFICATION = "campaign_specification"
+#: Metadata key of the outputs: the campaign's container. (Rucio's own column "campaign" has 50 characters only.)
+CAMPAIGN_KEY = "reprocessing_campaign"
+#: Metadata key beside it: fingerprint of the scripts' configuration files.
+CONFIGURATIONS = "campaign_configurations"
+#: States of a recall that does not go on by itself.
+STUCK = (RuleState.STUCK, RuleState.SUSPENDED)
 #: Rucio's activity for recalls.
 ACTIVITY = "Staging"
 
 
-def freeze(gateway: RucioGateway, campaign: Campaign, groups: Sequence[Group]) -> tuple[Chunk, ...]:
+def freeze(
+    gateway: RucioGateway, campaign: Campaign, groups: Sequence[Group], configurations: str = ""
+) -> tuple[Chunk, ...]:
     """Write a campaign and its exact selection into Rucio.
 
     Parameters
@@ -49,6 +61,8 @@ def freeze(gateway: RucioGateway, campaign: Campaign, groups: Sequence[Group]) -
     campaign : Campaign
     groups : sequence of Group
         The inputs of the first step's jobs; see :func:`~CTARucioDIRAC.domain.campaign.divide`.
+    configurations : str
+        Fingerprint of the scripts' configuration files, which belong to what is frozen.
 
     Returns
     -------
@@ -62,6 +76,17 @@ def freeze(gateway: RucioGateway, campaign: Campaign, groups: Sequence[Group]) -
     Conflict
         If a campaign of this name exists with another specification or selection.
     """
+    chunks = chunks_of(campaign, groups)
+    _add_containers(gateway, campaign, configurations)
+    lfns = sorted({lfn for chunk in chunks for lfn in chunk.sizes})
+    _closed_dataset(gateway, campaign.selection_name, lfns, parent=campaign.base)
+    for chunk in chunks:
+        _closed_dataset(gateway, chunk_name(campaign, campaign.steps[0], chunk), chunk.sizes, _container(campaign))
+    return chunks
+
+
+def chunks_of(campaign: Campaign, groups: Sequence[Group]) -> tuple[Chunk, ...]:
+    """What will be recalled at a time; InvalidInput if there is nothing, or one chunk alone exceeds the window."""
     if not groups:
         raise InvalidInput(f"campaign {campaign.campaign}: nothing to process; see which files the selection finds")
     chunks = pack(groups, campaign.staging.window)
@@ -71,12 +96,37 @@ def freeze(gateway: RucioGateway, campaign: Campaign, groups: Sequence[Group]) -
             f"campaign {campaign.campaign}: the input of one job needs {len(large[0].sizes)} files and {size} bytes on "
             f"{campaign.staging.buffer}, more than staging.window allows; enlarge the window"
         )
-    _add_containers(gateway, campaign)
-    lfns = sorted({lfn for chunk in chunks for lfn in chunk.sizes})
-    _closed_dataset(gateway, campaign.selection_name, lfns, parent=campaign.base)
-    for chunk in chunks:
-        _closed_dataset(gateway, chunk_name(campaign, campaign.steps[0], chunk), chunk.sizes, _container(campaign))
     return chunks
+
+
+def check_known(gateway: RucioGateway, campaign: Campaign, configurations: str = "") -> bool:
+    """Whether a campaign was submitted before; Conflict if that was with another specification or configuration."""
+    base = did_of(campaign.base)
+    metadata = gateway.get_metadata([base]).get(base, {})
+    known = metadata.get(SPECIFICATION)
+    if known is None:
+        return False
+    if parse_specification(campaign.base, known) != campaign:
+        raise Conflict(
+            f"campaign {campaign.campaign} exists with another specification ({differences(known, campaign)}); "
+            "choose another name, or submit the file it was submitted with"
+        )
+    if metadata.get(CONFIGURATIONS, configurations) != configurations:
+        raise Conflict(
+            f"campaign {campaign.campaign} exists with other configuration files of its scripts; choose another name, or "
+            "submit the files it was submitted with"
+        )
+    return True
+
+
+def parse_specification(base: str, text: str) -> Campaign:
+    """A stored specification; Conflict if this version of the package cannot read it."""
+    try:
+        return Campaign.model_validate_json(text)
+    except ValidationError as error:
+        raise Conflict(
+            f"the specification of {base} was written by another version of this package: {error}"
+        ) from error
 
 
 def chunk_name(campaign: Campaign, step: Step, chunk: Chunk) -> str:
@@ -88,20 +138,13 @@ def _container(campaign: Campaign) -> str:
     return campaign.step_container(campaign.steps[0])
 
 
-def _add_containers(gateway: RucioGateway, campaign: Campaign) -> None:
+def _add_containers(gateway: RucioGateway, campaign: Campaign, configurations: str) -> None:
     """Create the campaign's collections and its specification; the specification goes first and settles who owns the name."""
     base = did_of(campaign.base)
     gateway.add_scope(base.scope)
     gateway.add_containers([base])
-    specification = campaign.model_dump_json()
-    known = gateway.get_metadata([base]).get(base, {}).get(SPECIFICATION)
-    if known is None:
-        gateway.set_metadata({base: {SPECIFICATION: specification, "campaign": campaign.campaign}})
-    elif Campaign.model_validate_json(known) != campaign:
-        raise Conflict(
-            f"campaign {campaign.campaign} exists with another specification ({differences(known, campaign)}); "
-            "choose another name, or submit the file it was submitted with"
-        )
+    if not check_known(gateway, campaign, configurations):
+        gateway.set_metadata({base: {SPECIFICATION: campaign.model_dump_json(), CONFIGURATIONS: configurations}})
     steps = [did_of(campaign.step_container(step)) for step in campaign.steps]
     gateway.add_containers([*steps, did_of(f"{campaign.base}/output")])
     outputs = [did_of(campaign.output_dataset(step)) for step in campaign.steps]
@@ -144,7 +187,7 @@ def load(gateway: RucioGateway, base: str) -> Campaign:
     specification = gateway.get_metadata([did]).get(did, {}).get(SPECIFICATION)
     if specification is None:
         raise NotFound(f"{base} is no campaign: there is no container of that name with a specification")
-    return Campaign.model_validate_json(specification)
+    return parse_specification(base, specification)
 
 
 def list_chunks(gateway: RucioGateway, campaign: Campaign, step: Step, known: Mapping[str, Chunk]) -> list[Chunk]:
@@ -172,7 +215,7 @@ def groups_of(gateway: RucioGateway, step: Step, chunks: Iterable[Chunk]) -> lis
     obs_ids: dict[str, int | None] = {}
     if step.kind != "dl0":  # names of raw files say it; of others, the metadata
         metadata = gateway.get_metadata([did_of(lfn) for lfn, _ in files])
-        obs_ids = {lfn_of(did): values.get("obs_id") for did, values in metadata.items()}
+        obs_ids = {lfn_of(did): as_obs_id(values.get("obs_id")) for did, values in metadata.items()}
     unique = {lfn: SelectedFile(lfn, size, obs_ids.get(lfn)) for lfn, size in files}
     return list(divide(step.kind, unique.values()).groups)
 
@@ -206,6 +249,7 @@ class Cycle:
     plan: Plan
     on_buffer: Mapping[str, int]  #: files that can be read there: LFN → bytes
     pinned: Mapping[str, Rule]  #: chunk key → its rule, before the plan was applied
+    problems: tuple[str, ...] = ()  #: what somebody should look into; the rest went on
 
 
 def recall(
@@ -252,18 +296,27 @@ def recall(
         gateway.end_rule(pin.rule_id, purge_replicas=True)
     for pin in todo.extend:
         gateway.update_rule(pin.rule_id, lifetime=campaign.staging.lifetime)
-    covered = {lfn for chunk in chunks if chunk.key in pins for lfn in chunk.sizes}
+    problems = [
+        f"the recall of {rule.did.name} is {rule.state}: {rule.error or 'no reason given'}"
+        for rule in pins.values()
+        if rule.state in STUCK
+    ]
     for chunk in todo.pin:
-        _check_unprotected(gateway, campaign, [lfn for lfn in chunk.sizes if lfn in held and lfn not in covered])
-        gateway.add_rule(
-            [did_of(chunk_name(campaign, step, chunk))],
-            buffer,
-            lifetime=campaign.staging.lifetime,
-            source_replica_expression=campaign.staging.source,
-            activity=ACTIVITY,
-            comment=f"recall for campaign {campaign.campaign}",
-        )
-    return Cycle(todo, online, pins)
+        try:
+            check_pins(gateway, [did_of(lfn) for lfn in chunk.sizes if lfn in held], buffer, {buffer})
+            gateway.add_rule(
+                [did_of(chunk_name(campaign, step, chunk))],
+                buffer,
+                lifetime=campaign.staging.lifetime,
+                source_replica_expression=campaign.staging.source,
+                activity=ACTIVITY,
+                comment=f"recall for campaign {campaign.campaign}",
+            )
+        except CtaRucioError as error:
+            if error.retryable:
+                raise
+            problems.append(f"{chunk_name(campaign, step, chunk)} is not recalled: {error}")
+    return Cycle(todo, online, pins, tuple(problems))
 
 
 def _pins(gateway: RucioGateway, campaign: Campaign, step: Step) -> dict[str, Rule]:
@@ -277,20 +330,6 @@ def _pins(gateway: RucioGateway, campaign: Campaign, step: Step) -> dict[str, Ru
     return {rule.did.name[len(container) :]: rule for rule in rules}
 
 
-def _check_unprotected(gateway: RucioGateway, campaign: Campaign, lfns: Iterable[str]) -> None:
-    """Refuse to pin a copy that no rule holds and that is all there is: when the pin ends, Rucio would delete it.
-
-    A copy on the buffer may also be one that an earlier pin left to the reaper; then the file is safe elsewhere.
-    """
-    for lfn in lfns:
-        rules = gateway.list_rules_on_file(did_of(lfn))
-        if not any(rule.expires_at is None or rule.rse_expression == campaign.staging.buffer for rule in rules):
-            raise Conflict(
-                f"{lfn} has a copy on {campaign.staging.buffer} and no permanent rule anywhere: a pin that ends would let "
-                f"Rucio delete it. Put a permanent rule on it first (at {campaign.staging.source})."
-            )
-
-
 # ---------------------------------------------------------------- from step to step
 
 
@@ -301,7 +340,7 @@ def hand_on(
     groups: Iterable[Group],
     processed: Collection[str],
     done: Collection[str],
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
     """Give the outputs of each observation that is complete to the next step.
 
     Parameters
@@ -317,9 +356,11 @@ def hand_on(
 
     Returns
     -------
-    list of str
+    new : list of str
         The outputs of that step that belong to complete observations, as far as the next step does not have them yet: all
         outputs of the observation are registered, and frozen in a closed dataset.
+    problems : list of str
+        Observations that cannot be handed on though all their inputs are Processed, each with its reason.
     """
     step, following = campaign.steps[number], campaign.steps[number + 1]
     by_observation: dict[int, list[Group]] = {}
@@ -332,19 +373,24 @@ def hand_on(
     }
     wanted = {obs_id: lfns for obs_id, lfns in complete.items() if not set(lfns) <= set(done)}
     if not wanted:
-        return []
+        return [], []
     registered = {lfn_of(content.did) for content in gateway.list_files(did_of(campaign.output_dataset(step)))}
     new: list[str] = []
+    problems: list[str] = []
+    container = campaign.step_container(following)
     for obs_id, lfns in sorted(wanted.items()):
         if missing := set(lfns) - registered:
-            raise NotFound(
-                f"campaign {campaign.campaign}, observation {obs_id}: all inputs of step {step.name} are Processed, but "
-                f"{len(missing)} of {len(lfns)} outputs are not in {campaign.output_dataset(step)}, such as {min(missing)}"
+            problems.append(
+                f"observation {obs_id}: all inputs of step {step.name} are Processed, but {len(missing)} of {len(lfns)} "
+                f"outputs are not in {campaign.output_dataset(step)}, such as {min(missing)}"
             )
-        container = campaign.step_container(following)
-        _closed_dataset(gateway, f"{container}/obs{obs_id}", lfns, container)
-        new += lfns
-    return new
+            continue
+        try:
+            _closed_dataset(gateway, f"{container}/obs{obs_id}", lfns, container)
+            new += lfns
+        except Conflict as error:
+            problems.append(f"observation {obs_id}: {error}")
+    return new, problems
 
 
 def list_campaigns(gateway: RucioGateway, path: str) -> list[str]:

@@ -52,7 +52,10 @@ def campaign(name: str = "c1", window_files: int = 7) -> Campaign:
             "campaign": name,
             "selection": {"path": BASE},
             "staging": {"source": "PIC-TAPE", "buffer": "PIC-BUFFER", "window": {"files": window_files, "bytes": 1000}},
-            "steps": [process, process | {"name": "merge", "kind": "merge"}],
+            "steps": [
+                process,
+                process | {"name": "merge", "kind": "merge", "output": output | {"name": "obs{obs_id}.h5"}},
+            ],
         }
     )
 
@@ -85,6 +88,13 @@ def test_another_selection_under_the_same_name_is_refused(gateway):
         uc.freeze(gateway, campaign(), groups()[:2])
     with pytest.raises(errors.Conflict, match=r"another specification \(staging\)"):
         uc.freeze(gateway, campaign(window_files=50), groups())
+
+
+def test_other_configuration_files_under_the_same_name_are_refused(gateway):
+    uc.freeze(gateway, campaign(), groups(), "aaaa")
+    uc.freeze(gateway, campaign(), groups(), "aaaa")
+    with pytest.raises(errors.Conflict, match="other configuration files"):
+        uc.freeze(gateway, campaign(), groups(), "bbbb")
 
 
 def test_nothing_to_do_and_too_small_a_window_are_refused(gateway):
@@ -134,8 +144,10 @@ def test_a_copy_that_nothing_else_protects_is_never_pinned_for_a_while(gateway):
     gateway.add_replicas("PIC-BUFFER", [FileRecord(lonely, 10, "00000001")])
     c = campaign()
     chunks = uc.freeze(gateway, c, groups())
-    with pytest.raises(errors.Conflict, match="no permanent rule"):
-        uc.recall(gateway, c, chunks, (), (), NOW)
+    cycle = uc.recall(gateway, c, chunks, (), (), NOW)
+    assert len(cycle.problems) == 1
+    assert "chunk00000 is not recalled" in cycle.problems[0]
+    assert [rule.did.name[-10:] for rule in gateway.list_rules(rse_expression="PIC-BUFFER")] == ["chunk00001"]
 
 
 def test_a_job_knows_its_whole_input_from_one_file(gateway):
@@ -153,14 +165,16 @@ def test_only_complete_observations_are_handed_on(gateway):
     uc.freeze(gateway, c, groups())
     outputs = {g.key: output_lfn(c, c.steps[0], g) for g in groups()}
     first = {lfn for g in groups()[:3] for lfn in g.lfns}
-    with pytest.raises(errors.NotFound, match="2 of 2 outputs are not in"):
-        uc.hand_on(gateway, c, 0, groups(), first, ())
+    new, problems = uc.hand_on(gateway, c, 0, groups(), first, ())
+    assert new == []
+    assert "2 of 2 outputs are not in" in problems[0]
     gateway.add_replicas("PIC-DISK", [FileRecord(did_of(lfn), 1, "00000002") for lfn in outputs.values()])
     gateway.set_metadata({did_of(outputs[g.key]): {"obs_id": g.obs_id} for g in groups()})
     gateway.attach({did_of(c.output_dataset(c.steps[0])): [did_of(lfn) for lfn in outputs.values()]})
-    new = uc.hand_on(gateway, c, 0, groups(), first, ())
+    new, problems = uc.hand_on(gateway, c, 0, groups(), first, ())
+    assert problems == []
     assert new == [outputs["obs1001-chunk000"], outputs["obs1001-chunk001"]]
-    assert uc.hand_on(gateway, c, 0, groups(), first, new) == []
+    assert uc.hand_on(gateway, c, 0, groups(), first, new) == ([], [])
     merges = uc.groups_of(gateway, c.steps[1], uc.list_chunks(gateway, c, c.steps[1], {}))
     assert [(g.key, g.lfns) for g in merges] == [("obs1001", tuple(sorted(new)))]
 

@@ -4,7 +4,17 @@ import pytest
 from pydantic import ValidationError
 
 from CTARucioDIRAC.domain.acada import parse_name
-from CTARucioDIRAC.domain.campaign import Campaign, Group, SelectedFile, Window, divide, output_lfn, owners, pack
+from CTARucioDIRAC.domain.campaign import (
+    Campaign,
+    Group,
+    SelectedFile,
+    Window,
+    divide,
+    output_lfn,
+    owners,
+    pack,
+    shared_outputs,
+)
 
 STEP = {
     "name": "process",
@@ -125,3 +135,26 @@ def test_merging_takes_all_files_of_an_observation():
 def test_a_specification_survives_its_way_through_rucio():
     campaign = Campaign.model_validate(GOOD)
     assert Campaign.model_validate_json(campaign.model_dump_json()) == campaign
+
+
+@pytest.mark.parametrize("path", ["/ctao//n1/DL0", "/ctao/n1/DL0/"])
+def test_paths_are_normalised(path):
+    assert Campaign.model_validate(GOOD | {"selection": {"path": path}}).selection.path == "/ctao/n1/DL0"
+
+
+def test_without_a_trigger_or_with_two_pointings_nothing_is_guessed():
+    no_trigger = [f for f in night(observations=[1001]) if "SUB002" not in f.lfn]
+    division = divide("dl0", no_trigger)
+    assert not division.groups
+    assert all("lacks the stream(s) SUBARRAY" in r or "no complete chunk" in r for r in division.set_aside.values())
+    second = SelectedFile(f"{BASE}/zz_pointing_OBSID{1001:019d}.mon.h5", 5)
+    division = divide("dl0", [*night(), second])
+    assert len(division.groups) == 4
+    assert "second file for the whole of OBSID 1001" in division.set_aside[second.lfn]
+
+
+def test_jobs_that_would_write_one_name_are_found():
+    step = STEP | {"output": STEP["output"] | {"name": "obs{obs_id}.h5"}}
+    campaign = Campaign.model_validate(GOOD | {"steps": [step]})
+    shared = shared_outputs(campaign, divide("dl0", night()).groups)
+    assert shared["/ctao/n1/DL2/c/obs1001.h5"] == ["obs1001-chunk000", "obs1001-chunk001"]

@@ -60,7 +60,7 @@ def test_releases_finished_and_extends_unfinished_pins():
         ChunkState(chunk(3), pin(3, timedelta(days=1)), given_up=True),
     ]
     result = plan(states, Window(files=1, bytes=1), {}, NOW, WEEK)
-    assert [p.rule_id for p in result.release] == ["rule0"]
+    assert [p.rule_id for p in result.release] == ["rule0", "rule3"]
     assert [p.rule_id for p in result.extend] == ["rule1"]
 
 

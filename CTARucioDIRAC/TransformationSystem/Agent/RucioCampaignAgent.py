@@ -26,10 +26,12 @@ from CTARucioDIRAC.domain.errors import CtaRucioError
 from CTARucioDIRAC.domain.staging import progress
 from CTARucioDIRAC.gateway.protocol import RucioGateway
 from CTARucioDIRAC.TransformationSystem.Client.CampaignTransformations import (
+    RUNNING,
     StepTransformation,
     add_files,
     find_steps,
     give_up,
+    take_back,
     unfinished_tasks,
     with_files,
 )
@@ -57,7 +59,9 @@ class RucioCampaignAgent(AgentModule):
         except (CtaRucioError, SErrorException) as error:
             self.log.error("Cannot see to any campaign", error)
             return S_OK()
-        for base in sorted({step.campaign for step in steps}):
+        active = sorted({step.campaign for step in steps})
+        self.chunks = {name: kept for name, kept in self.chunks.items() if name.rpartition("/")[0] in active}
+        for base in active:
             try:
                 self._see_to(gateway, base)
             except (CtaRucioError, SErrorException) as error:
@@ -70,10 +74,18 @@ class RucioCampaignAgent(AgentModule):
         campaign = load(gateway, base)
         steps = {s.step: with_files(self.client, s) for s in find_steps(self.client, base)}
         for step in campaign.steps:
-            if step.name in steps and (hopeless := give_up(self.client, steps[step.name], step.max_attempts)):
+            if step.name not in steps:
+                continue
+            if killed := take_back(self.client, steps[step.name]):
+                self.log.warn("Files of killed jobs are tried again", f"{base} {step.name}: {len(killed)}")
+            if hopeless := give_up(self.client, steps[step.name], step.max_attempts):
                 self.log.error("Files set aside after their last attempt", f"{base} {step.name}: {len(hopeless)}")
+            if killed or hopeless:
                 steps[step.name] = with_files(self.client, steps[step.name])
-        self._recall(gateway, campaign, steps[campaign.steps[0].name])
+        first = steps.get(campaign.steps[0].name)
+        if first is None or first.status not in RUNNING:
+            return  # submission interrupted, or stopped by its manager: pins run out by themselves
+        self._recall(gateway, campaign, first)
         complete = True
         for number in range(len(campaign.steps) - 1):
             complete &= self._hand_on(gateway, campaign, steps, number)
@@ -90,6 +102,8 @@ class RucioCampaignAgent(AgentModule):
         chunks = self._step_chunks(gateway, campaign, 0)
         finished, given_up = progress(chunks, first.files)
         cycle = recall(gateway, campaign, chunks, finished, given_up, dt.datetime.now(dt.UTC))
+        for problem in cycle.problems:
+            self.log.error("Recall", f"{campaign.base}: {problem}")
         if cycle.plan:
             self.log.info(
                 "Recall",
@@ -104,11 +118,13 @@ class RucioCampaignAgent(AgentModule):
         this, following = steps[campaign.steps[number].name], steps[campaign.steps[number + 1].name]
         groups = groups_of(gateway, campaign.steps[number], self._step_chunks(gateway, campaign, number))
         processed = {lfn for lfn, status in this.files.items() if status == "Processed"}
-        new = hand_on(gateway, campaign, number, groups, processed, following.files)
+        new, problems = hand_on(gateway, campaign, number, groups, processed, following.files)
+        for problem in problems:
+            self.log.error("Not handed on", f"{campaign.base}: {problem}")
         if new:
             add_files(self.client, following.transformation_id, new)
             self.log.info("Handed on", f"{campaign.base}: {len(new)} files to step {following.step}")
-        return not new and bool(following.files) and processed == set(this.files)
+        return not new and not problems and bool(following.files) and processed == set(this.files)
 
     def _complete(self, campaign: Campaign, steps: dict[str, StepTransformation], complete: bool) -> None:
         """Close a campaign's transformations when every file of every step is Processed and no pin is left."""

@@ -18,11 +18,14 @@ from CTARucioDIRAC.gateway.protocol import RucioGateway
 from CTARucioDIRAC.TransformationSystem.Client.CampaignTransformations import CAMPAIGN, STEP
 from CTARucioDIRAC.usecases.campaign import groups_of, list_chunks, load
 
+#: Steps whose chunks are kept in memory.
+_KEPT = 20
+
 
 class TransformationPlugin(DiracTransformationPlugin):
     """DIRAC's plugins, and :meth:`_RucioChunks`."""
 
-    #: Chunks are closed datasets: read once in a process, whatever the number of cycles.
+    #: Chunks are closed datasets: read once in a process, whatever the number of cycles. Of the last steps seen only.
     _chunks: ClassVar[dict[str, dict[str, Chunk]]] = {}
 
     def _RucioChunks(self) -> dict[str, Any]:
@@ -39,7 +42,9 @@ class TransformationPlugin(DiracTransformationPlugin):
         step = next(step for step in campaign.steps if step.name == self.params[STEP])
         unused = {item["LFN"] for item in self.files or []}
         container = campaign.step_container(step)
-        known = self._chunks.setdefault(container, {})
+        known = self._chunks[container] = self._chunks.pop(container, {})
+        while len(self._chunks) > _KEPT:
+            self._chunks.pop(next(iter(self._chunks)))
         chunks = list_chunks(gateway, campaign, step, known)
         known.update({chunk.key: chunk for chunk in chunks})
         waiting = [chunk for chunk in chunks if not unused.isdisjoint(chunk.sizes)]

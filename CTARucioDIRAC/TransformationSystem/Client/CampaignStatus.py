@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from DIRAC.TransformationSystem.Client.TransformationClient import TransformationClient
 
 from CTARucioDIRAC.domain.campaign import Campaign
 from CTARucioDIRAC.domain.errors import NotFound
-from CTARucioDIRAC.domain.identifiers import did_of
+from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
+from CTARucioDIRAC.domain.staging import OPEN_STATUSES
 from CTARucioDIRAC.gateway.protocol import RucioGateway
 from CTARucioDIRAC.TransformationSystem.Client.CampaignTransformations import (
+    RUNNING,
     StepTransformation,
     find_steps,
     tasks_by_status,
     with_files,
 )
-from CTARucioDIRAC.usecases.campaign import load
+from CTARucioDIRAC.usecases.campaign import STUCK, load
 
 #: Statuses of files that need somebody's attention.
 _BAD = ("MaxReset", "Problematic", "MissingInFC", "ProbInFC")
@@ -35,9 +38,10 @@ def campaign_status(gateway: RucioGateway, base: str, client: TransformationClie
     Returns
     -------
     dict
-        ``campaign``; ``state`` (``running``, ``complete``, or ``attention`` when files were set aside); ``recall`` (files
-        ``selected`` and ``online`` on the buffer, ``pins`` by state of their rule); ``steps``, each with ``transformation``,
-        ``status``, ``files`` and ``jobs`` by status, and the number of ``outputs``.
+        ``campaign``; ``state`` (``running``; ``complete``; ``attention`` when files were set aside and nothing else goes
+        on; ``stopped`` when a transformation was stopped or cleaned); ``problems`` (recalls that are stuck, with Rucio's
+        reason); ``recall`` (files ``selected`` and ``online`` on the buffer, ``pins`` by state of their rule); ``steps``,
+        each with ``transformation``, ``status``, ``files`` and ``jobs`` by status, and the number of ``outputs``.
 
     Raises
     ------
@@ -45,6 +49,7 @@ def campaign_status(gateway: RucioGateway, base: str, client: TransformationClie
         If there is no such campaign, or it was not fully submitted.
     """
     client = client or TransformationClient()
+    base = validate_lfn(base)
     campaign = load(gateway, base)
     found = {step.step: with_files(client, step) for step in find_steps(client, base)}
     if missing := [step.name for step in campaign.steps if step.name not in found]:
@@ -53,12 +58,27 @@ def campaign_status(gateway: RucioGateway, base: str, client: TransformationClie
             "submit the same file again"
         )
     steps = [_step_status(gateway, client, campaign, found[step.name]) for step in campaign.steps]
-    statuses = [status for step in found.values() for status in step.files.values()]
-    if any(status in _BAD for status in statuses):
-        state = "attention"
-    else:
-        state = "complete" if all(step.status == "Completed" for step in found.values()) else "running"
-    return {"campaign": base, "state": state, "recall": _recall_status(gateway, campaign), "steps": steps}
+    recall = _recall_status(gateway, campaign)
+    state = _state(found.values())
+    return {
+        "campaign": campaign.base,
+        "state": state,
+        "problems": recall.pop("problems"),
+        "recall": recall,
+        "steps": steps,
+    }
+
+
+def _state(steps: Iterable[StepTransformation]) -> str:
+    """One word for where a campaign stands; see :func:`campaign_status`."""
+    steps = list(steps)
+    if all(step.status in ("Completed", "Archived") for step in steps):
+        return "complete"
+    if any(step.status not in (*RUNNING, "Completed", "Archived") for step in steps):
+        return "stopped"
+    statuses = {status for step in steps for status in step.files.values()}
+    # files that may still change by themselves come first: what was set aside does not hold the rest up
+    return "running" if statuses & OPEN_STATUSES or not statuses & set(_BAD) else "attention"
 
 
 def _step_status(
@@ -82,11 +102,12 @@ def _recall_status(gateway: RucioGateway, campaign: Campaign) -> dict[str, Any]:
     replicas = gateway.list_collection_replicas(selection, rse_expression=buffer)
     online = sum(1 for file in replicas if any(r.rse == buffer for r in file.available))
     container = campaign.step_container(campaign.steps[0]) + "/"
-    rules = gateway.list_rules(scope=selection.scope, rse_expression=buffer, name_pattern=container + "*")
+    rules = list(gateway.list_rules(scope=selection.scope, rse_expression=buffer, name_pattern=container + "*"))
     return {
         "source": campaign.staging.source,
         "buffer": buffer,
         "selected": sum(1 for _ in gateway.list_files(selection)),
         "online": online,
         "pins": dict(Counter(str(rule.state) for rule in rules)),
+        "problems": [f"{rule.did.name} is {rule.state}: {rule.error}" for rule in rules if rule.state in STUCK],
     }

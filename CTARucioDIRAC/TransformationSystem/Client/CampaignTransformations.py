@@ -19,6 +19,8 @@ from CTARucioDIRAC.domain.errors import Conflict
 PLUGIN = "RucioChunks"
 #: Parameters of a transformation that lead back to Rucio.
 CAMPAIGN, STEP = "RucioCampaign", "RucioStep"
+#: Statuses of a transformation whose files are worked on.
+RUNNING = ("Active", "Flush")
 #: Job types of the steps' kinds: DIRAC's own production types, so that its monitoring and optimizers know them.
 TYPES = {"dl0": "DataReprocessing", "simtel": "DataReprocessing", "merge": "Merge"}
 
@@ -37,6 +39,8 @@ class StepTransformation:
     files : mapping of LFN to status
     errors : mapping of LFN to int
         Failed attempts so far.
+    tasks : mapping of LFN to int
+        Task that a file was last given to.
     """
 
     transformation_id: int
@@ -45,6 +49,7 @@ class StepTransformation:
     status: str
     files: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
+    tasks: Mapping[str, int] = field(default_factory=dict)
 
 
 def name_of(campaign: Campaign, step: Step) -> str:
@@ -146,7 +151,7 @@ def with_files(client: TransformationClient, step: StepTransformation) -> StepTr
     """The same, with the state of its files."""
     rows = returnValueOrRaise(
         client.getTransformationFiles(
-            condDict={"TransformationID": step.transformation_id}, columns=["LFN", "Status", "ErrorCount"]
+            condDict={"TransformationID": step.transformation_id}, columns=["LFN", "Status", "ErrorCount", "TaskID"]
         )
     )
     return StepTransformation(
@@ -156,6 +161,7 @@ def with_files(client: TransformationClient, step: StepTransformation) -> StepTr
         step.status,
         {row["LFN"]: row["Status"] for row in rows},
         {row["LFN"]: int(row["ErrorCount"]) for row in rows},
+        {row["LFN"]: int(row["TaskID"]) for row in rows if row["TaskID"]},
     )
 
 
@@ -175,6 +181,25 @@ def give_up(client: TransformationClient, step: StepTransformation, max_attempts
             client.setFileStatusForTransformation(step.transformation_id, "MaxReset", hopeless, force=True)
         )
     return hopeless
+
+
+def take_back(client: TransformationClient, step: StepTransformation) -> list[str]:
+    """Set files Unused whose job was killed or deleted: DIRAC leaves them Assigned for ever.
+
+    Returns
+    -------
+    list of str
+        These files.
+    """
+    assigned = {lfn: task for lfn, task in step.tasks.items() if step.files[lfn] == "Assigned"}
+    if not assigned:
+        return []
+    condition = {"TransformationID": step.transformation_id, "ExternalStatus": ["Killed", "Deleted"]}
+    gone = {int(row["TaskID"]) for row in returnValueOrRaise(client.getTransformationTasks(condDict=condition))}
+    lost = [lfn for lfn, task in assigned.items() if task in gone]
+    if lost:
+        returnValueOrRaise(client.setFileStatusForTransformation(step.transformation_id, "Unused", lost))
+    return lost
 
 
 def tasks_by_status(client: TransformationClient, step: StepTransformation) -> dict[str, int]:

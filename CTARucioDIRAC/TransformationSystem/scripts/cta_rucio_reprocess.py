@@ -47,9 +47,9 @@ def submit(
 
     campaign_file = submission.read_campaign(file)
     gateway = _connect()
-    plan = submission.plan_submission(gateway, campaign_file.campaign)
+    plan = submission.plan_submission(gateway, campaign_file)
     summary = plan.summary()
-    if not dry_run:
+    if not dry_run and plan.groups:
         summary["transformations"] = submission.submit(gateway, campaign_file, plan)
     if as_json:
         print(json.dumps(summary, indent=1))
@@ -71,7 +71,7 @@ def status(
             "--wait",
             metavar="SECONDS",
             min=1,
-            help="Wait until the campaign is complete (exit code 0), needs attention, or so long (exit code 1).",
+            help="Wait until the campaign is complete (exit code 0), or does not go on by itself, or so long (exit code 1).",
         ),
     ] = None,
 ) -> None:
@@ -90,14 +90,25 @@ def status(
         names = sorted({step.campaign for step in find_steps(TransformationClient())})
     else:
         names = [campaign]
-    found = [campaign_status(gateway, name) for name in names]
+    found, failed = [], []
+    for name in names:
+        try:
+            found.append(campaign_status(gateway, name))
+        except CtaRucioError as error:
+            if campaign is not None:
+                raise
+            failed.append(f"{name}: {error}")
     if as_json:
         print(json.dumps(found if campaign is None else found[0], indent=1))
     else:
         for item in found:
             _print_status(item)
-        if not found:
+        if not names:
             print("No campaigns.")
+    for line in failed:
+        print(line, file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
     if wait is not None and found[0]["state"] != "complete":
         raise typer.Exit(1)
 
@@ -183,6 +194,8 @@ def _print_status(item: dict[str, Any]) -> None:
             str(step["outputs"]),
         )
     Console().print(table)
+    for problem in item["problems"]:
+        print(f"problem: {problem}")
     print(
         f"recall: {recall['online']} of {recall['selected']} files of {recall['source']} on {recall['buffer']}; pins: {pins}"
     )
@@ -194,11 +207,12 @@ def _counts(counts: dict[str, int]) -> str:
 
 def main() -> None:
     """Entry point: errors become one clear message and exit code 1."""
+    from DIRAC.Core.Utilities.exceptions import DIRACInitError
     from DIRAC.Core.Utilities.ReturnValues import SErrorException
 
     try:
         app(standalone_mode=True)
-    except (CtaRucioError, SErrorException) as error:
+    except (CtaRucioError, SErrorException, DIRACInitError) as error:
         print(f"cta-rucio-reprocess: {error}", file=sys.stderr)
         sys.exit(1)
 

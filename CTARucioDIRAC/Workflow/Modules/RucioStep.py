@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -16,10 +17,10 @@ from DIRAC.Workflow.Modules.ModuleBase import ModuleBase
 from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import current_gateway
 from CTARucioDIRAC.DataManagementSystem.Client.RucioDataManager import RucioDataManager
 from CTARucioDIRAC.domain.campaign import Campaign, Group, Step, output_lfn
-from CTARucioDIRAC.domain.errors import CtaRucioError, NotFound
+from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, NotFound
 from CTARucioDIRAC.domain.identifiers import did_of
 from CTARucioDIRAC.gateway.protocol import RucioGateway
-from CTARucioDIRAC.usecases.campaign import group_of, load
+from CTARucioDIRAC.usecases.campaign import CAMPAIGN_KEY, group_of, load
 from CTARucioDIRAC.usecases.process import Processed, Report, check_output, local_path, run_step
 
 
@@ -83,7 +84,7 @@ class RucioStep(ModuleBase):
         for lfn in lfns:
             directories.setdefault(local_path(inputs, lfn).parent, []).append(lfn)
         for directory, names in directories.items():
-            directory.mkdir(parents=True)
+            directory.mkdir(parents=True, exist_ok=True)
             result = returnValueOrRaise(
                 data.getFile(names, destinationDir=str(directory), preferred=[buffer], diskOnly=True)
             )
@@ -102,6 +103,9 @@ class RucioStep(ModuleBase):
         replicas = gateway.list_replicas([did_of(lfn)])
         if any(file.available for file in replicas.values()):
             self.setApplicationStatus("Checking registered output")
+            writer = gateway.get_metadata([did_of(lfn)])[did_of(lfn)].get(CAMPAIGN_KEY, self.campaign_base)
+            if writer != self.campaign_base:
+                raise Conflict(f"{lfn} exists, and campaign {writer} wrote it: this campaign needs another output path")
             result = returnValueOrRaise(data.getFile([lfn], destinationDir=str(work)))
             if result["Failed"]:
                 raise NotFound(f"{lfn} is registered, but cannot be read: {result['Failed'][lfn]}")
@@ -113,8 +117,9 @@ class RucioStep(ModuleBase):
     def _metadata(self, campaign: Campaign, step: Step, group: Group, report: Report) -> dict[str, Any]:
         """What the output is and where it comes from."""
         return {
-            "campaign": campaign.base,
-            "step": step.name,
+            CAMPAIGN_KEY: campaign.base,
+            "reprocessing_step": step.name,
+            "configuration_sha256": hashlib.sha256(json.dumps(self.configuration, sort_keys=True).encode()).hexdigest(),
             "data_level": step.output.data_level if "DL2" in report["data_levels"] else 1,
             "data_levels": report["data_levels"],
             "product_id": report["product_id"],
