@@ -16,7 +16,7 @@ from rucio.client import Client
 from rucio.common.exception import DuplicateContent, DuplicateRule, RucioException
 
 from CTARucioDIRAC.demo.raw import RawData, RawFile
-from CTARucioDIRAC.domain.errors import Unavailable
+from CTARucioDIRAC.domain.errors import DifferentContent, Unavailable
 from CTARucioDIRAC.domain.identifiers import did_of, parent_of
 
 #: Called with what is being done, how much of it is done, and how much there is.
@@ -33,7 +33,7 @@ class Copies:
 
 
 def ingest(client: Client, data: RawData, rse: str, progress: Progress) -> list[str]:
-    """Bring files to a storage on site and register them.
+    """Bring files to a storage on site and register them, those that are registered already with the same content excepted.
 
     The datasets are the files' directories; containers begin below the scope. No rule holds the copies.
 
@@ -75,11 +75,26 @@ def _upload(client: Client, files: Sequence[RawFile], rse: str, progress: Progre
 
 
 def _available(client: Client, files: Iterable[RawFile]) -> set[str]:
-    """Files that have a readable copy somewhere already: an earlier demonstration brought them."""
-    dids = [{"scope": did_of(file.lfn).scope, "name": file.lfn} for file in files]
-    return {
-        r["name"] for r in client.list_replicas(dids) if any(state == "AVAILABLE" for state in r["states"].values())
-    }
+    """Files that have a readable copy somewhere already: an earlier demonstration brought them.
+
+    Raises
+    ------
+    DifferentContent
+        If a name is registered with another content: that file would be processed in place of this one.
+    """
+    wanted = {file.lfn: file for file in files}
+    dids = [{"scope": did_of(lfn).scope, "name": lfn} for lfn in wanted]
+    known = set()
+    for replica in client.list_replicas(dids):
+        file = wanted[replica["name"]]
+        if (replica["bytes"], replica["adler32"]) != (file.size, file.adler32):
+            raise DifferentContent(
+                f"{file.path} would be {file.lfn}, which is registered with other content: {replica['bytes']} bytes, adler32 "
+                f"{replica['adler32']}, here {file.size} bytes, {file.adler32}. Rename the file."
+            )
+        if any(state == "AVAILABLE" for state in replica["states"].values()):
+            known.add(file.lfn)
+    return known
 
 
 def _add_directory(client: Client, directory: str) -> None:

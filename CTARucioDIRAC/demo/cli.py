@@ -127,13 +127,14 @@ class Demo:
         """Write the campaign's file, submit it and wait; returns its container."""
         from ruamel.yaml import YAML
 
+        from CTARucioDIRAC.demo.raw import RUN
+
         yaml = YAML()
         template = WORKFLOWS / ("night-to-dl2.yaml" if data.kind == "dl0" else "simtel-to-dl2.yaml")
         content = yaml.load(template.read_text())
         content["campaign"] = self.name
         content["selection"]["path"] = data.path
-        obs_ids = sorted({f.metadata["obs_id"] for f in data.files if "obs_id" in f.metadata})
-        content["selection"]["metadata"] = {"obs_id": {"in": obs_ids}}
+        content["selection"]["metadata"] = {RUN: self.name}
         for step in content["steps"]:
             step["output"]["path"] = f"/ctao/{self.name}/DL2/{step['name']}"
             if "config" in step:
@@ -146,11 +147,12 @@ class Demo:
             self._production("cta-rucio-reprocess", "submit", str(path))
         self.stages.console.rule("[bold]recall, process, merge, register", align="left")
         began = time.monotonic()
-        self._production("cta-rucio-reprocess", "status", base, "--wait", str(DEADLINE))
+        patience = str(DEADLINE + 30 * len(data.files))
+        self._production("cta-rucio-reprocess", "status", base, "--wait", patience, check=False)
         self.stages.seconds["recall, process, merge, register"] = time.monotonic() - began
         return base
 
-    def _production(self, *command: str, capture: bool = False) -> str:
+    def _production(self, *command: str, capture: bool = False, check: bool = True) -> str:
         """Run a command as a production manager would."""
         variables = {k: v for k, v in os.environ.items() if k not in ("RUCIO_HOME", *environment.UNWANTED)}
         variables |= environment.client(self.layout, "production")
@@ -162,7 +164,7 @@ class Demo:
             text=True,
             stdout=subprocess.PIPE if capture else None,
         )
-        if result.returncode:
+        if result.returncode and check:
             raise TestbedError(f"{' '.join(command)} ended with exit code {result.returncode}; see above.")
         return result.stdout or ""
 
@@ -173,7 +175,7 @@ class Demo:
         steps = {step["step"]: report.outputs(client, step["output_dataset"]) for step in status["steps"]}
         errors: list[float] = []
         last = status["steps"][-1]["step"]
-        if data.truth is not None:
+        if data.truth is not None and steps[last].names:
             self._production("dirac-dms-get-file", *steps[last].names)
             local = [self.directory / name.rsplit("/", 1)[1] for name in steps[last].names]
             errors = report.direction_errors(self.programs, data.truth, local)
@@ -194,6 +196,8 @@ Look further; the stack is left running ({self.layout.root}):
   cta-rucio-testbed status --dir {self.layout.root}
   cta-rucio-testbed down --dir {self.layout.root}
 The campaign's file: {self.directory / "campaign.yaml"}""")
+        if status["state"] != "complete":
+            raise TestbedError(f"the campaign is not complete but {status['state']}: see {base} above.")
 
 
 def main() -> None:
@@ -201,6 +205,12 @@ def main() -> None:
     try:
         typer.run(run)
     except (CtaRucioError, TestbedError) as error:
+        print(f"cta-rucio-demo: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        # Rucio's and gfal2's errors, by name: neither can be imported before the environment says where Rucio is
+        if type(error).__module__.split(".")[0] not in ("rucio", "gfal2"):
+            raise
         print(f"cta-rucio-demo: {error}", file=sys.stderr)
         sys.exit(1)
 

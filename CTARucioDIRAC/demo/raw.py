@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from CTARucioDIRAC.domain.errors import InvalidInput
+from CTARucioDIRAC.domain.identifiers import validate_lfn
+
+#: Metadata key that says which run of the demonstration a file belongs to: its campaign selects by it.
+RUN = "demo_run"
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def make_night(programs: Path, directory: Path, scope: str, observations: int, c
             entry["bytes"],
             entry["adler32"],
             entry["n_events"] if entry["kind"] == "trigger" else None,
-            _bdms_metadata(entry),
+            _bdms_metadata(entry) | {RUN: scope},
         )
         for entry in manifest["files"]
     ]
@@ -131,14 +135,22 @@ def own_files(programs: Path, directory: Path, scope: str) -> RawData:
         reasons = "\n".join(f"  {path}: {reason}" for path, reason in aside.items())
         raise InvalidInput(f"nothing in {directory} can be processed:\n{reasons}")
     kind = "dl0" if "dl0" in found else "simtel"
-    files = []
+    files: dict[str, RawFile] = {}
     for path, item in readable:
         if kinds[item["kind"]] != kind:
             aside[str(path)] = "is a simulation file beside DL0 files; give it a directory of its own"
             continue
-        files.append(_own_file(path, item, _own_lfn(path, item, kind, scope)))
+        lfn = _own_lfn(path, item, kind, scope)
+        try:
+            validate_lfn(lfn)
+        except InvalidInput as error:
+            aside[str(path)] = str(error)
+        if lfn in files:
+            aside[str(path)] = f"would have the same name as {files[lfn].path}: {lfn}"
+        elif str(path) not in aside:
+            files[lfn] = _own_file(path, item, lfn, scope)
     top = "/ctao/sim" if kind == "simtel" else f"/ctao/{scope}/DL0"
-    return RawData(kind, top, files, aside)
+    return RawData(kind, top, list(files.values()), aside)
 
 
 def _own_lfn(path: Path, item: Mapping[str, Any], kind: str, scope: str) -> str:
@@ -147,10 +159,10 @@ def _own_lfn(path: Path, item: Mapping[str, Any], kind: str, scope: str) -> str:
     return f"/ctao/{scope}/{item['dl0_path']}"
 
 
-def _own_file(path: Path, item: Mapping[str, Any], lfn: str) -> RawFile:
+def _own_file(path: Path, item: Mapping[str, Any], lfn: str, run: str) -> RawFile:
     counted = item["kind"] in ("trigger", "simtel")
     events = item.get("n_events") if counted else None
-    return RawFile(path, lfn, path.stat().st_size, adler32(path), events, _bdms_metadata(item))
+    return RawFile(path, lfn, path.stat().st_size, adler32(path), events, _bdms_metadata(item) | {RUN: run})
 
 
 def _bdms_metadata(item: Mapping[str, Any]) -> dict[str, Any]:
