@@ -6,6 +6,7 @@ What it says is in :mod:`.dirac_registry` (who), :mod:`.dirac_resources` (where)
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from .dirac_registry import local_client, operations, registry
@@ -63,10 +64,20 @@ def server(layout: Layout) -> Tree:
 
 def client(layout: Layout) -> Tree:
     """``dirac.cfg`` of people and scripts."""
-    # DIRAC's short commands keep the configuration for a shell's later calls, but load it after the logging has asked
-    # /Operations for these two, and /Operations, once found empty, stays so. What is here is not asked for.
-    logging: Tree = {"LogBackends": "stdout", "LogLevel": "NOTICE"}
-    return merged(local_client(layout), {"DIRAC": logging, "LocalSite": {"Site": "DIRAC.Client.local"}})
+    return merged(local_client(layout), {"LocalSite": {"Site": "DIRAC.Client.local"}, "Scripts": _short_commands()})
+
+
+def _short_commands() -> Tree:
+    """What makes DIRAC's short commands (``dls``, ``dput`` ...) work from their second call in a shell on.
+
+    They keep the central configuration for their shell's later calls, but load it only after the logging has asked
+    /Operations for these two options, and what was found empty there stays so. What is said here is not asked there.
+    """
+    spec = find_spec("DIRAC")
+    places = (spec.submodule_search_locations or []) if spec else []
+    files = [file for place in places for file in (Path(place) / "Interfaces" / "scripts").glob("d[a-z]*.py")]
+    names = sorted(file.stem for file in files if not file.stem.startswith("dirac_"))
+    return {name: {"LogBackends": "stdout", "LogLevel": "NOTICE"} for name in names}
 
 
 def worker(layout: Layout, name: str) -> Tree:

@@ -104,7 +104,8 @@ def prepare_clients(layout: Layout) -> None:
         if role.group:
             directory = _dcommands(layout, role.name)
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            profile = {"group_name": role.group, "home_dir": f"/{VO}", "default_se": DEFAULT_SE}
+            home = f"/{VO}/user/{role.user[0]}/{role.user}"
+            profile = {"group_name": role.group, "home_dir": home, "default_se": DEFAULT_SE}
             lines = ["[global]", f"default_profile = {role.group}", f"[{role.group}]"]
             lines += [f"{name} = {value}" for name, value in profile.items()]
             (directory / "dcommands.conf").write_text("\n".join(lines) + "\n")

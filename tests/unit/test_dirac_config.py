@@ -198,11 +198,13 @@ def test_the_installed_packages_have_the_sql_of_every_database() -> None:
         assert mariadb.sql_file(database).read_text()
 
 
-def test_the_clients_logging_asks_nothing_of_operations(layout: Layout) -> None:
-    """Else a short command that takes the configuration from its shell's cache finds /Operations empty."""
+def test_the_logging_of_short_commands_asks_nothing_of_operations(layout: Layout) -> None:
+    """Else one that takes the configuration from its shell's cache finds /Operations empty."""
     cfg = CFG().loadFromBuffer(dirac_tree.text(dirac_config.client(layout)))
-    assert cfg.getOption("DIRAC/LogBackends") == "stdout"
-    assert cfg.getOption("DIRAC/LogLevel") == "NOTICE"
+    commands = cfg.getAsCFG("Scripts").listSections()
+    assert {"dls", "dput", "dget", "drm"} <= set(commands)
+    for name in commands:
+        assert options(cfg, f"Scripts/{name}") == {"LogBackends": "stdout", "LogLevel": "NOTICE"}
 
 
 def test_another_configuration_starts_the_processes_that_read_it_again(layout: Layout) -> None:
