@@ -54,6 +54,9 @@ _AGENT_OPTIONS: Mapping[str, Tree] = {
         "MonitorFiles": "yes",
         "CheckReserved": "yes",
         "TransType": JOB_TYPES,
+        # DIRAC's template leaves out the last five, and loses sight of jobs that it finds in one of them
+        "TaskUpdateStatus": "Submitted, Received, Waiting, Running, Matched, Completed, Failed, Checking, Staging, Stalled, "
+        "Rescheduled, Completing",
     },
     "Transformation/RequestTaskAgent": {
         "shifterProxy": "DataManager",

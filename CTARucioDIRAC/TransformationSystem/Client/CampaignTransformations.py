@@ -212,6 +212,6 @@ def tasks_by_status(client: TransformationClient, step: StepTransformation) -> d
 
 
 def unfinished_tasks(client: TransformationClient, step: StepTransformation) -> int:
-    """Number of tasks whose job may still change."""
-    final = {"Done", "Completed", "Failed", "Killed", "Deleted"}
-    return sum(count for status, count in tasks_by_status(client, step).items() if status not in final)
+    """Number of tasks whose job goes on, as far as DIRAC follows it: in its default configuration, not beyond Running."""
+    followed = {"Created", "Reserved", "Submitted", "Received", "Waiting", "Matched", "Running"}
+    return sum(count for status, count in tasks_by_status(client, step).items() if status in followed)
