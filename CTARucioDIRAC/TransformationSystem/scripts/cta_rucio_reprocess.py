@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
+import functools
 import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from CTARucioDIRAC.domain.errors import CtaRucioError
+from CTARucioDIRAC.domain.errors import CtaRucioError, Unavailable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -43,6 +45,7 @@ def submit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Freeze a campaign's selection in Rucio and start it."""
+    out = _results_only()
     from CTARucioDIRAC.TransformationSystem.Client import CampaignSubmission as submission
 
     campaign_file = submission.read_campaign(file)
@@ -52,9 +55,9 @@ def submit(
     if not dry_run and plan.groups:
         summary["transformations"] = submission.submit(gateway, campaign_file, plan)
     if as_json:
-        print(json.dumps(summary, indent=1))
+        print(json.dumps(summary, indent=1), file=out)
     else:
-        _print_summary(summary, dry_run)
+        _print_summary(summary, dry_run, out)
     if not plan.groups:
         raise typer.Exit(1)
 
@@ -78,6 +81,7 @@ def status(
     """Say what is recalled, running, done and failed."""
     if wait is not None and campaign is None:
         raise typer.BadParameter("--wait needs the campaign to wait for")
+    out = _results_only()
     from CTARucioDIRAC.TransformationSystem.Client.CampaignStatus import campaign_status
     from CTARucioDIRAC.TransformationSystem.Client.CampaignTransformations import find_steps
 
@@ -99,12 +103,12 @@ def status(
                 raise
             failed.append(f"{name}: {error}")
     if as_json:
-        print(json.dumps(found if campaign is None else found[0], indent=1))
+        print(json.dumps(found if campaign is None else found[0], indent=1), file=out)
     else:
         for item in found:
-            _print_status(item)
+            _print_status(item, out)
         if not names:
-            print("No campaigns.")
+            print("No campaigns.", file=out)
     for line in failed:
         print(line, file=sys.stderr)
     if failed:
@@ -115,6 +119,7 @@ def status(
 
 def _wait(gateway: Any, campaign: str, seconds: float) -> None:
     """Show progress on standard error until there is nothing to wait for."""
+    from DIRAC.Core.Utilities.ReturnValues import SErrorException
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from CTARucioDIRAC.TransformationSystem.Client.CampaignStatus import campaign_status
@@ -124,7 +129,14 @@ def _wait(gateway: Any, campaign: str, seconds: float) -> None:
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
         while True:
-            item = campaign_status(gateway, campaign)
+            try:
+                item = campaign_status(gateway, campaign)
+            except (Unavailable, SErrorException) as error:
+                if time.monotonic() > end:
+                    raise
+                bars.console.print(f"no answer, asking again: {error}", highlight=False)
+                time.sleep(5)  # a server that restarts; the deadline is that of the whole wait
+                continue
             for name, done, total in _bars(item):
                 if name not in tasks:
                     tasks[name] = bars.add_task(name)
@@ -151,6 +163,13 @@ def _bars(item: dict[str, Any]) -> list[tuple[str, int, int]]:
     return bars
 
 
+def _results_only() -> TextIO:
+    """Keep standard output for results: what DIRAC logs goes to standard error from here on. Before DIRAC is imported."""
+    out = sys.stdout
+    sys.stdout = sys.stderr
+    return out
+
+
 def _connect() -> Any:
     """Initialise DIRAC and take the current proxy's account in Rucio."""
     import DIRAC
@@ -161,7 +180,8 @@ def _connect() -> Any:
     return current_gateway()
 
 
-def _print_summary(summary: dict[str, Any], dry_run: bool) -> None:
+def _print_summary(summary: dict[str, Any], dry_run: bool, out: TextIO) -> None:
+    print = functools.partial(builtins.print, file=out)
     print(f"Campaign {summary['campaign']}{' (dry run: nothing was written)' if dry_run else ''}")
     print(f"  files      {summary['files']} ({summary['bytes'] / 1e6:.1f} MB)")
     print(f"  recalls    {summary['recalls']}")
@@ -178,7 +198,8 @@ def _print_summary(summary: dict[str, Any], dry_run: bool) -> None:
         print(f"Follow it with: cta-rucio-reprocess status {summary['campaign']}")
 
 
-def _print_status(item: dict[str, Any]) -> None:
+def _print_status(item: dict[str, Any], out: TextIO) -> None:
+    print = functools.partial(builtins.print, file=out)
     recall = item["recall"]
     pins = ", ".join(f"{count} {state}" for state, count in recall["pins"].items()) or "none"
     table = Table(title=f"{item['campaign']}: {item['state']}", title_justify="left")
@@ -193,7 +214,7 @@ def _print_status(item: dict[str, Any]) -> None:
             _counts(step["jobs"]),
             str(step["outputs"]),
         )
-    Console().print(table)
+    Console(file=out).print(table)
     for problem in item["problems"]:
         print(f"problem: {problem}")
     print(
