@@ -25,7 +25,7 @@ echo "Environment $directory from $(basename "$requirements") ..."
 # --copies: DIRAC's JobAgent writes the real path of its interpreter into job scripts; a link would lead out of the environment.
 [ -x "$directory/bin/python" ] || "$python" -m venv --copies "$directory"
 site=$("$directory/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-pip="$directory/bin/python -m pip --disable-pip-version-check -q"
+pip="$directory/bin/python -m pip --disable-pip-version-check -qq"
 if [ "$extension" = "--extension" ]; then
     ln -sf /usr/lib/python3/dist-packages/gfal2.cpython-311-*.so "$site/"
     # Debian ships the module without the metadata by which pip would see that it is there.

@@ -10,7 +10,7 @@ stamp="$area/ctapipe-0.28/.tools"
 wanted=$(find "$tools/src" "$tools/pyproject.toml" -name '*.py' -o -name pyproject.toml | sort | xargs cat | sha256sum | cut -d' ' -f1)
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
     echo "Worker tools into $area/ctapipe-0.28 ..."
-    "$area/ctapipe-0.28/bin/python" -m pip --disable-pip-version-check -q install --no-deps --no-build-isolation --force-reinstall "$tools"
+    "$area/ctapipe-0.28/bin/python" -m pip --disable-pip-version-check -qq install --no-deps --no-build-isolation --force-reinstall "$tools"
     printf '%s' "$wanted" > "$stamp"
 fi
 
