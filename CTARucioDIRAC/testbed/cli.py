@@ -215,7 +215,7 @@ def _progress() -> Iterator[Callable[[str, str], None]]:
             if what in ("start", "check"):
                 started.setdefault(name, time.monotonic())
             elif what.startswith(stack.RESTART):
-                out.print(f"  [yellow]↻[/] {escape(name):<40} {escape(what)}", highlight=False)
+                out.print(f"  [yellow]↻[/] {escape(name):<40} {escape(what)}", highlight=False, soft_wrap=True)
             else:
                 seconds = time.monotonic() - started.pop(name, time.monotonic())
                 took = f" {seconds:5.1f} s" if what == "ready" else ""
@@ -235,13 +235,15 @@ def _print_status(found: dict[str, Any]) -> None:
     table = Table(box=None, header_style="bold")
     for heading in ("service", "health", "pid", "ports", "memory"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("")
     colours = {"healthy": "green", "unhealthy": "red", "dead": "red", "down": "dim"}
     for one in found["services"]:
         memory = f"{one['memory'] / 2**20:.0f} MiB" if one["memory"] is not None else ""
         health = f"[{colours[one['health']]}]{one['health']}[/]"
-        table.add_row(one["name"], health, str(one["pid"] or ""), _ranges(one["ports"]), memory, escape(one["reason"]))
+        table.add_row(one["name"], health, str(one["pid"] or ""), _ranges(one["ports"]), memory)
     out.print(table)
+    for one in found["services"]:
+        if one["reason"]:
+            out.print(f" {one['name']}: {escape(one['reason'])}", highlight=False, soft_wrap=True)
     storage = Table("RSE", "type", "site", "port", "schemes", "directory", box=None, header_style="bold")
     for rse in found["rses"]:
         schemes = " ".join(protocol["scheme"] for protocol in rse["protocols"])

@@ -8,6 +8,7 @@ looked at by a process that ends, so that DIRAC's modules don't stay in memory.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -69,7 +70,7 @@ def keep(layout: Layout) -> None:
         if time.monotonic() >= stored_at:
             stored_at = time.monotonic() + STORED_EVERY[0 if _renew_stored(layout, stop) else 1]
         dead = [name for name in _wanted(layout) if not running(layout, name)]
-        if dead and time.monotonic() >= attempt_at:
+        if dead and time.monotonic() >= attempt_at and not _others_at_work(layout):
             logging.warning("%s died: starting again", ", ".join(dead))
             if _start_again(layout, dead, stop):
                 attempt_at, back_off = 0.0, BACK_OFF[0]
@@ -126,6 +127,16 @@ def _run(layout: Layout, command: list[str], stop: threading.Event, patience: fl
                 process.wait(timeout=5)
             return False
     return process.returncode == 0
+
+
+def _others_at_work(layout: Layout) -> bool:
+    """Whether an `up` or `down` is going on, which starts or stops services itself."""
+    with (layout.root / state.LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _wanted(layout: Layout) -> list[str]:

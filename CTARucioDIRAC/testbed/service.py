@@ -96,11 +96,25 @@ class ProcessId:
         except OSError:
             return None
         fields = stat[stat.rindex(")") + 2 :].split()
-        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+        return None if _gone(fields) else cls(pid, int(fields[19]))
 
     def alive(self) -> bool:
         """Whether exactly this process still runs."""
         return self == ProcessId.of(self.pid)
+
+
+def _gone(fields: Sequence[str]) -> bool:
+    """Whether a process, given by ``stat``'s fields from its state on, has ended; its first thread may end before others."""
+    return fields[0] in "ZX" and int(fields[17]) <= 1
+
+
+def halted(layout: Layout, name: str) -> bool:
+    """Whether the process of this service was stopped with SIGSTOP (or by a debugger), and does nothing."""
+    process = running(layout, name)
+    with contextlib.suppress(OSError):
+        stat = Path(f"/proc/{process.pid}/stat").read_text(errors="replace") if process else ""
+        return stat[stat.rfind(")") + 2 :].startswith(("T", "t"))
+    return False
 
 
 def _record(layout: Layout, name: str) -> Path:
@@ -300,7 +314,7 @@ def family(leader: ProcessId) -> list[ProcessId]:
             stat = (entry / "stat").read_text(errors="replace")
             fields = stat[stat.rindex(")") + 2 :].split()
             process = ProcessId(int(entry.name), int(fields[19]))
-            if fields[0] in "ZX" or process.pid == os.getpid():
+            if _gone(fields) or process.pid == os.getpid():
                 continue
             children.setdefault(int(fields[1]), []).append(process)
             if int(fields[3]) == leader.pid and process.start_ticks >= leader.start_ticks:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import certificates, dirac, environment, keeper, mariadb, rucio, state, transfer, xrootd
 from .layout import ROLES, Layout
-from .service import Service, TestbedError, outdated, running, start, stop, wait_healthy
+from .service import Service, TestbedError, halted, outdated, running, start, stop, wait_healthy
 
 #: Told about each step: name of the service (or of a step before the services) and what is going on with it.
 Report = Callable[[str, str], None]
@@ -27,6 +27,7 @@ GROUPS: Mapping[str, Callable[[Layout], list[Service]]] = {
 }
 #: How a report begins that a running service is started again; the reason follows.
 RESTART = "restart"
+HALTED = "somebody stopped its process (SIGSTOP)"
 #: How long an `up` or `down` waits for another one that is at work on the same state directory.
 LOCK_PATIENCE = 300.0
 
@@ -115,9 +116,9 @@ def up(layout: Layout, only: Sequence[str] = (), report: Report = lambda _name, 
         environment.prepare_clients(layout)
         report("certificates", "ready")
         services, selected = all_services(layout), select(layout, only)
-        _stop_strangers(layout, services, report)  # fewer workers than before, say
         names = [name for name in services if name in {*wanted(layout), *selected}]
         state.write_atomically(layout.run / "wanted.json", json.dumps(names))
+        _stop_strangers(layout, services, report)  # fewer workers than before, say
         _in_order(selected, lambda service: _bring_up(layout, service, report))
         _bring_up(layout, keeper.service(layout), report)
 
@@ -195,6 +196,8 @@ def _why_restart(layout: Layout, service: Service) -> str:
     """Why a running service has to be a new process, or nothing."""
     if outdated(layout, service):
         return "its command or its settings have changed"
+    if halted(layout, service.name):
+        return HALTED
     try:
         service.healthy()
         return ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import keeper, stack
 from .layout import RSES, TAPE, Layout
-from .service import ProcessId, Service, family, recorded, running
+from .service import ProcessId, Service, family, halted, recorded, running
 
 #: Seconds that all services together have to answer.
 PATIENCE = 30.0
@@ -111,6 +111,8 @@ def _status(layout: Layout, service: Service, wanted: bool, answers: Mapping[str
     process = running(layout, service.name)
     members = [member.pid for member in family(process)] if process else []
     health, reason = _health(process, wanted, answers[service.name])
+    if process and halted(layout, service.name):
+        health, reason = "unhealthy", f"{stack.HALTED}; `up` starts it again"
     if health == "dead" and recorded(layout, service.name) is None:
         reason = "it was not started yet: `up` did not get so far"
     return ServiceStatus(

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -79,6 +80,29 @@ def test_the_record_that_the_process_writes_is_its_starters(layout, sleeper):
     wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text().strip() == "sleep")
     assert json.loads(record_of(layout).read_text()) == by_starter
     assert not service.outdated(layout, sleeper)
+
+
+def test_a_process_whose_first_thread_has_ended_lives_until_the_others_have(layout):
+    """Its ports are open until then."""
+    script = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+    child = subprocess.Popen([sys.executable, "-c", script + "ctypes.CDLL(None).pthread_exit(None)"])
+    try:
+        wait_for(lambda: " Z " in Path(f"/proc/{child.pid}/stat").read_text())
+        assert ProcessId.of(child.pid) is not None
+        child.kill()
+        wait_for(lambda: ProcessId.of(child.pid) is None)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_halted_process_is_seen(layout, sleeper):
+    process = service.start(layout, sleeper)
+    assert not service.halted(layout, "sleeper")
+    os.kill(process.pid, signal.SIGSTOP)
+    wait_for(lambda: service.halted(layout, "sleeper"))
+    assert service.stop(layout, "sleeper")
+    assert not service.halted(layout, "sleeper")
 
 
 def test_a_reused_pid_is_neither_running_nor_killed(layout):

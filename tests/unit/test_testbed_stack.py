@@ -185,6 +185,13 @@ def test_a_large_log_is_shortened_under_its_writer(layout):
     assert "old line" in (layout.log / "postgres.log.1").read_text()
 
 
+def test_the_keeper_leaves_services_to_an_up_that_is_at_work(layout):
+    assert not keeper._others_at_work(layout)
+    with stack.locked(layout):
+        assert keeper._others_at_work(layout)
+    assert not keeper._others_at_work(layout)
+
+
 def test_the_keeper_looks_at_the_proxies_that_dirac_keeps_when_dirac_runs(layout, monkeypatch):
     ran, up = [], {"mariadb", "dirac-services"}
     monkeypatch.setattr(keeper, "running", lambda _, name: name in up)
