@@ -2,7 +2,8 @@
 # Makes the workers' software area: software.sh DIRECTORY
 # One environment per program and version, as a site's shared area has them; none of it is in the stack's environment.
 set -eu
-area=$1
+mkdir -p "$1"
+area=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")/.." && pwd)
 sh "$here/install/environment.sh" "$area/ctapipe-0.28" "$here/requirements/ctapipe-0.28.txt"
 tools="$here/software"
@@ -26,8 +27,9 @@ if [ ! -f "$cache/.filled" ] || [ "$cache/.filled" -ot "$area/ctapipe-0.28/.inst
         chown ctarucio: "$cache"
         as="setpriv --reuid=ctarucio --regid=ctarucio --init-groups"
         # a checkout below a closed directory, such as /root: the right to read, as the stack has it
-        $as test -r "$cache" || as="$as --inh-caps=+dac_read_search --ambient-caps=+dac_read_search"
+        $as test -r "$here/install/try-ctapipe.sh" ||
+            as="$as --inh-caps=+dac_read_search --ambient-caps=+dac_read_search --securebits=+no_setuid_fixup"
     fi
-    NUMBA_CACHE_DIR=$(cd "$cache" && pwd) PATH="$(cd "$area/ctapipe-0.28/bin" && pwd):$PATH" $as sh "$here/install/try-ctapipe.sh" "$here/Workflow/config/dl0-to-dl2.yaml"
+    NUMBA_CACHE_DIR=$cache PATH="$area/ctapipe-0.28/bin:$PATH" $as sh "$here/install/try-ctapipe.sh" "$here/Workflow/config/dl0-to-dl2.yaml"
     : > "$cache/.filled"
 fi
