@@ -25,8 +25,9 @@ from .service import TestbedError
 
 _HELP = """A whole CTAO data-management stack on one machine: Rucio, DIRAC, storage with a tape, transfers.
 
-All of it lives below one state directory and listens on 127.0.0.1 only. Nothing needs root; started as root, it runs
-as the user ctarucio. The first `up` takes about a minute, later ones some seconds.
+All of it lives below one state directory and listens on 127.0.0.1 only.
+Nothing needs root; started as root, it runs as the user ctarucio.
+The first `up` takes about a minute.
 
 \b
   cta-rucio-testbed up                     start it
@@ -67,7 +68,7 @@ def up(
     directory: Directory,
     port_base: Annotated[
         int | None,
-        typer.Option(envvar="CTA_RUCIO_TESTBED_PORT_BASE", help="First of 60 ports. [default for a new stack: 18400]"),
+        typer.Option(envvar="CTA_RUCIO_TESTBED_PORT_BASE", help="First of 60 ports; a new stack: 18400."),
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -75,13 +76,13 @@ def up(
             help="Only these services or groups (rucio, storage, dirac), comma-separated, and what they need."
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="DIRAC workers that run jobs. [new stack: 2]", min=0)] = None,
-    tape_drives: Annotated[int | None, typer.Option(help="Drives of the tape library. [new stack: 2]", min=1)] = None,
+    workers: Annotated[int | None, typer.Option(help="DIRAC workers that run jobs. A new stack: 2.", min=0)] = None,
+    tape_drives: Annotated[int | None, typer.Option(help="Drives of the tape library. A new stack: 2.", min=1)] = None,
     tape_latency: Annotated[
-        float | None, typer.Option(help="Seconds from a mount to the first byte. [new stack: 2]", min=0)
+        float | None, typer.Option(help="Seconds from a mount to the first byte. A new stack: 2.", min=0)
     ] = None,
     software: Annotated[
-        Path | None, typer.Option(help="Software area of the workers. [new stack: .software beside the environment]")
+        Path | None, typer.Option(help="Software area of the workers. A new stack: .software beside the environment.")
     ] = None,
 ) -> None:
     """Start the stack, or what of it does not run. Options left out keep the value of the time before.
