@@ -201,7 +201,13 @@ class RucioGateway(Protocol):
         -------
         dict
             Rule id per DID: of the new rule, or of the rule of the same account, expression and number of copies
-            that is there already (Rucio holds only one), which is left as it is.
+            that is there already (Rucio holds only one). That is left as it is, except where no lifetime is asked for
+            and it has one: then it is made permanent.
+
+        Raises
+        ------
+        Conflict
+            A rule that is there ends, none that ends was asked for, and the account may not make it permanent.
         """
 
     def list_rules(
@@ -233,6 +239,7 @@ class RucioGateway(Protocol):
         rule_id: str,
         *,
         lifetime: float | None = None,
+        permanent: bool = False,
         purge_replicas: bool | None = None,
         locked: bool | None = None,
         comment: str | None = None,
@@ -243,7 +250,8 @@ class RucioGateway(Protocol):
         cancel_requests: bool | None = None,
         boost: bool | None = None,
     ) -> None:
-        """Change a rule. ``lifetime`` is counted from now; 0 ends it at the judge's next cycle.
+        """Change a rule. ``lifetime`` is counted from now; 0 ends it at the judge's next cycle; ``permanent`` takes its
+        end away.
 
         NotFound if it has ended already; NotAllowed if the account may not.
         """

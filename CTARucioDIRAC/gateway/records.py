@@ -175,6 +175,7 @@ class Lock:
 
     did: Did
     rse: str
+    ok: bool = True  #: False while the copy isn't there yet, or is stuck
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from .names import NameVerbs
 from .protocol import DidType, Grouping, Lock, Rule, RuleState
 from .verbs import CHUNK, some
 
+#: A rule that ends within this time, or has ended, may be on the server's list of those to clean up.
+_SOON = dt.timedelta(minutes=10)
 #: Up to this many DIDs with a rule in the way are looked at one by one; more cost one listing.
 _FEW = 8
 _RULE_LETTERS = {
@@ -77,7 +79,10 @@ class RuleVerbs(NameVerbs):
                     missing = []
                     break
                 except errors.AlreadyExists:
-                    rules |= self._rules_in_the_way(missing, owner, rse_expression, copies)
+                    there = self._rules_in_the_way(missing, owner, rse_expression, copies)
+                    if lifetime is None:
+                        there = {did: rule for did, rule in there.items() if self._keep(rule)}
+                    rules |= {did: rule.id for did, rule in there.items()}
                     missing = [did for did in missing if did not in rules]
                     if not missing:
                         break
@@ -88,7 +93,28 @@ class RuleVerbs(NameVerbs):
                 )
         return rules
 
-    def _rules_in_the_way(self, dids: list[Did], account: str, rse_expression: str, copies: int) -> dict[Did, str]:
+    def _keep(self, rule: Rule) -> bool:
+        """Make a rule that would end permanent; False if it's gone.
+
+        One that ends soon is locked, too: the server's cleaner may have it on its list already, and looks at nothing but
+        the lock when its turn comes. :meth:`end_rule` unlocks.
+        """
+        if rule.expires_at is None:
+            return True
+        locked = True if rule.expires_at <= dt.datetime.now(dt.UTC) + _SOON else None
+        try:
+            self.update_rule(rule.id, permanent=True, purge_replicas=False, locked=locked)
+        except errors.NotFound:
+            return False
+        except errors.NotAllowed as error:
+            raise errors.Conflict(
+                f"{rule.did} has rule {rule.id} of account {rule.account} at {rule.rse_expression}, which ends at "
+                f"{rule.expires_at:%Y-%m-%d %H:%M:%S} UTC, so that none without an end can be put; account {self.account} "
+                f"may not make it permanent: ask an administrator, or repeat the call when it has ended ({error})"
+            ) from error
+        return True
+
+    def _rules_in_the_way(self, dids: list[Did], account: str, rse_expression: str, copies: int) -> dict[Did, Rule]:
         """Rules that make the server refuse ours."""
         if len(dids) <= _FEW:
             rules = [rule for did in dids for rule in self.list_rules(did=did, account=account)]
@@ -104,7 +130,7 @@ class RuleVerbs(NameVerbs):
             ]
         wanted = set(dids)
         return {
-            rule.did: rule.id
+            rule.did: rule
             for rule in rules
             if rule.did in wanted and rule.rse_expression == rse_expression and rule.copies == copies
         }
@@ -147,7 +173,7 @@ class RuleVerbs(NameVerbs):
 
     def list_locks(self, rule_id: str) -> Iterator[Lock]:
         for answer in self._stream(lambda: self._client.list_replica_locks(rule_id), f"listing the locks of {rule_id}"):
-            yield Lock(translate.as_did(answer), str(answer["rse"]))
+            yield Lock(translate.as_did(answer), str(answer["rse"]), str(answer["state"]).endswith("OK"))
 
     def get_rules(self, ids: Iterable[str]) -> dict[str, Rule]:
         found: dict[str, Rule] = {}
@@ -161,6 +187,7 @@ class RuleVerbs(NameVerbs):
         rule_id: str,
         *,
         lifetime: float | None = None,
+        permanent: bool = False,
         purge_replicas: bool | None = None,
         locked: bool | None = None,
         comment: str | None = None,
@@ -183,7 +210,9 @@ class RuleVerbs(NameVerbs):
             "cancel_requests": cancel_requests,
             "boost_rule": boost,
         }
-        given = {key: value for key, value in options.items() if value is not None}
+        given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+        if permanent:
+            given["lifetime"] = None
         with self._doing(f"changing rule {rule_id}: {given}"):
             self._client.update_replication_rule(rule_id, given)
 

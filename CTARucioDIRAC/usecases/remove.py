@@ -1,8 +1,9 @@
 """Removing: exactly what was named, and nothing that something else still needs.
 
-A copy may go when only file rules for that very RSE hold it; a dataset rule, or a rule over several RSEs, that holds it
-is a refusal that names the rule. Ending a rule makes the copy that it held deletable and no other. The bytes are
-removed by Rucio's reaper, never from here.
+A copy may go when only file rules for that very RSE hold it, and a rule without an end holds another one that can be
+read: neither a pin, which ends, nor a copy that no rule holds is a safe one. A dataset rule, or a rule over several RSEs,
+that holds it is a refusal that names the rule. Ending a rule makes the copy that it held deletable and no other. The
+bytes are removed by Rucio's reaper, never from here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import partial
 
 from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, NotFound
 from CTARucioDIRAC.domain.identifiers import Did, did_of, lfn_of
-from CTARucioDIRAC.gateway.protocol import DidType, FileReplicas, ReplicaState, RucioGateway, Rule
+from CTARucioDIRAC.gateway.protocol import DidType, FileReplicas, Lock, ReplicaState, RucioGateway, Rule
 
 from . import tree
 from .bulk import Bulk, each_or_split, identify, missing
@@ -26,7 +27,9 @@ _THREADS = 8
 def remove_copies(gateway: RucioGateway, copies: Mapping[str, str]) -> Bulk[bool]:
     """Let go of the copy of each file at the RSE given for it.
 
-    The copy is deleted by Rucio soon after. A file without a copy there is done already.
+    The copy is deleted by Rucio soon after. While others are listed, one of them must be held for good: those may be on
+    their way out. The only one left goes if rules of its own hold it: DIRAC removes a file by removing its copies, and the
+    name at last. A file without a copy there is done already.
     """
     answers: Bulk[bool] = Bulk()
     stat = stat_files(gateway, copies)
@@ -62,31 +65,42 @@ class _Holders:
 
     def __init__(self, gateway: RucioGateway) -> None:
         self._gateway = gateway
-        self._expressions: dict[str, set[str]] = {}
-        self._locks: dict[str, set[tuple[Did, str]]] = {}
+        self._rses = {rse.name for rse in gateway.list_rses()}
+        self._locks: dict[str, set[Lock]] = {}
+        self._ends: dict[Did, bool] = {}
 
     def of(self, did: Did) -> list[tuple[Rule, set[str]]]:
         """Rules that hold a file, each with the RSEs where it holds a copy."""
         return [(rule, self._where(rule, did)) for rule in self._gateway.list_rules_on_file(did)]
 
     def _where(self, rule: Rule, did: Did) -> set[str]:
-        if rule.rse_expression not in self._expressions:
-            rses = self._gateway.list_rses(rule.rse_expression)
-            self._expressions[rule.rse_expression] = {rse.name for rse in rses}
-        possible = self._expressions[rule.rse_expression]
-        if len(possible) <= rule.copies:
-            return possible
+        if rule.rse_expression in self._rses:
+            return {rule.rse_expression}
+        return {lock.rse for lock in self._locks_of(rule) if lock.did == did}
+
+    def _locks_of(self, rule: Rule) -> set[Lock]:
         if rule.id not in self._locks:
-            self._locks[rule.id] = {(lock.did, lock.rse) for lock in self._gateway.list_locks(rule.id)}
-        return {rse for held, rse in self._locks[rule.id] if held == did}
+            self._locks[rule.id] = set(self._gateway.list_locks(rule.id))
+        return self._locks[rule.id]
+
+    def keeps(self, rule: Rule, where: set[str], did: Did) -> set[str]:
+        """RSEs where a rule keeps a copy for good: it is there, and neither the rule nor the name it is on ends."""
+        if rule.expires_at is not None or self._is_ending(rule.did):
+            return set()
+        if rule.done:
+            return where
+        return {lock.rse for lock in self._locks_of(rule) if lock.did == did and lock.ok}
+
+    def _is_ending(self, did: Did) -> bool:
+        if did not in self._ends:
+            record = self._gateway.get_dids([did]).get(did)
+            self._ends[did] = record is None or record.expired_at is not None
+        return self._ends[did]
 
 
 def _remove_copy(gateway: RucioGateway, file: FileReplicas | None, rse: str, holders: _Holders) -> None:
     if file is None or all(replica.rse != rse for replica in file.replicas):
         return
-    others = {replica.rse for replica in file.available if replica.rse != rse}
-    if not others:
-        raise Conflict(f"{file.did} has its last available copy at {rse}: remove the file, or replicate it first")
     rules = holders.of(file.did)
     here = [rule for rule, where in rules if rse in where]
     for rule in here:
@@ -95,16 +109,18 @@ def _remove_copy(gateway: RucioGateway, file: FileReplicas | None, rse: str, hol
                 f"the copy of {file.did} at {rse} is held by rule {rule.id} of account {rule.account} on {rule.did} "
                 f"({rule.copies} at {rule.rse_expression}); end or change that rule first"
             )
-    if here:
-        for rule in here:
-            gateway.end_rule(rule.id)
-        return
-    pinned = {place for _, where in rules for place in where}
-    if not others & pinned:
+    others = {replica.rse for replica in file.available if replica.rse != rse}
+    kept = {place for rule, where in rules for place in holders.keeps(rule, where, file.did)}
+    last_of_all = bool(here) and len(file.replicas) == 1
+    if not others & kept and not last_of_all:
         raise Conflict(
-            f"no rule holds the copy of {file.did} at {rse}, nor any other copy of it: put a rule on one that stays first"
+            f"no rule holds another copy of {file.did} for good ({', '.join(sorted(others)) or 'none'} can be read): the "
+            f"one at {rse} stays; put a rule without an end on one that is there, or remove the file"
         )
-    gateway.set_tombstones(rse, [file.did])
+    if not here:
+        gateway.set_tombstones(rse, [file.did])
+    for rule in here:
+        gateway.end_rule(rule.id, purge_replicas=True)  # not only where the RSE deletes greedily
 
 
 def remove_files(gateway: RucioGateway, lfns: Iterable[str]) -> Bulk[bool]:

@@ -6,8 +6,6 @@ Files don't move by themselves: :meth:`FakeGateway.transfer` is the transfer ser
 judge, the undertaker and the reaper.
 """
 
-
-
 from __future__ import annotations
 
 import copy
@@ -445,6 +443,8 @@ class FakeGateway:
                 key = (did, owner, rse_expression, copies)
                 same = [r for r in self.rules.values() if (r.did, r.account, r.rse_expression, r.copies) == key]
                 if same:
+                    if lifetime is None and same[0].expires_at is not None:
+                        self._keep(same[0])
                     ids[did] = same[0].id
                     continue
                 rule = Rule(
@@ -473,6 +473,13 @@ class FakeGateway:
                 self._lock(rule, self._files_below(did))
         self._count_locks()
         return ids
+
+    def _keep(self, rule: Rule) -> None:
+        try:
+            soon = rule.expires_at is not None and rule.expires_at <= self.now + dt.timedelta(minutes=10)
+            self.update_rule(rule.id, permanent=True, locked=True if soon else None)
+        except errors.NotAllowed as error:
+            raise errors.Conflict(f"{rule.did} has rule {rule.id}, which ends: {error}") from error
 
     def _lock(self, rule: Rule, files: Iterable[Did]) -> None:
         for did in files:
@@ -539,7 +546,9 @@ class FakeGateway:
     def list_locks(self, rule_id: str) -> Iterator[Lock]:
         self._ask()
         for did, copies in self.copies.items():
-            yield from (Lock(did, rse) for rse, there in copies.items() if rule_id in there.locks)
+            for rse, there in copies.items():
+                if rule_id in there.locks:
+                    yield Lock(did, rse, there.state is ReplicaState.AVAILABLE)
 
     def get_rules(self, ids: Iterable[str]) -> dict[str, Rule]:
         wanted = list(dict.fromkeys(ids))
@@ -552,6 +561,7 @@ class FakeGateway:
         rule_id: str,
         *,
         lifetime: float | None = None,
+        permanent: bool = False,
         purge_replicas: bool | None = None,
         locked: bool | None = None,
         comment: str | None = None,
@@ -575,7 +585,8 @@ class FakeGateway:
             "source_replica_expression": source_replica_expression,
             "state": RuleState.STUCK if stuck else None,
         }
-        self.rules[rule_id] = replace(rule, **{key: value for key, value in changes.items() if value is not None})
+        rule = replace(rule, **{key: value for key, value in changes.items() if value is not None})
+        self.rules[rule_id] = replace(rule, expires_at=None) if permanent else rule
 
     def _need_admin(self, what: str) -> None:
         if not self.admin:

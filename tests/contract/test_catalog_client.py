@@ -222,7 +222,6 @@ def test_copies_come_and_go(filled: CTARucioFileCatalogClient, fake: FakeGateway
     assert successful(filled.removeReplica({FILE: {"SE": "CNAF-DISK", "PFN": ""}})) == {FILE: True}
     fake.clean()
     assert set(successful(filled.getReplicas(FILE))[FILE]) == {"PIC-DISK"}
-    assert "last available copy" in value(filled.removeReplica({FILE: {"SE": "PIC-DISK"}}))["Failed"][FILE]
     assert value(filled.addReplica({FILE: {}}))["Failed"] == {FILE: "Replica info not supplied"}
     fake.clean()
     assert set(successful(filled.getReplicas(FILE))[FILE]) == {"PIC-DISK"}

@@ -300,8 +300,11 @@ def test_rules_on_datasets(gateway: RucioGateway, area: Area) -> None:
     copies = gateway.list_replicas(dids(files), all_states=True)[files[0].did].replicas
     assert {r.rse: r.state for r in copies}["CNAF-DISK"] is ReplicaState.COPYING
     assert [r.id for r in gateway.list_rules_on_file(files[0].did)] == [rule_id]
-    assert {(lock.did, lock.rse) for lock in gateway.list_locks(rule_id)} == {(file.did, "CNAF-DISK") for file in files}
+    locks = {(lock.did, lock.rse, lock.ok) for lock in gateway.list_locks(rule_id)}
+    assert locks == {(file.did, "CNAF-DISK", False) for file in files}
     gateway.end_rule(rule_id)
+    ((_, rule_id),) = gateway.add_rule([files[0].did], DISK).items()
+    assert [(lock.rse, lock.ok) for lock in gateway.list_locks(rule_id)] == [(DISK, True)]
 
 
 def test_finding_rules(gateway: RucioGateway, area: Area) -> None:
@@ -333,6 +336,29 @@ def test_changing_and_ending_rules(gateway: RucioGateway, area: Area, speak: Cal
     for _ in range(2):
         gateway.end_rule(rule_id)
     gateway.end_rule("0" * 32)
+
+
+def test_a_rule_that_ends_is_no_custody(
+    gateway: RucioGateway, area: Area, speak: Callable[[str], RucioGateway]
+) -> None:
+    ending, ended, pinned = area.files(3)
+    gateway.add_replicas(DISK, [ending, ended, pinned])
+    before = gateway.add_rule(dids([ending, pinned]), DISK, lifetime=86400)
+    before |= gateway.add_rule([ended.did], DISK)
+    gateway.end_rule(before[ended.did])
+    with pytest.raises((errors.Conflict, errors.NotAllowed)):
+        speak("user").add_rule([ending.did], DISK, account="ctaoprod")
+    kept = gateway.add_rule(dids([ending, ended]), DISK)
+    rules = gateway.get_rules(kept.values())
+    assert len(rules) == 2
+    assert all(rule.expires_at is None for rule in rules.values())
+    assert kept[ending.did] == before[ending.did]
+    again = gateway.add_rule([pinned.did], DISK, lifetime=60)  # as the recall of a campaign does
+    assert again == {pinned.did: before[pinned.did]}
+    assert gateway.get_rules(again.values())[again[pinned.did]].expires_at is not None
+    for rule_id in kept.values():
+        gateway.end_rule(rule_id)
+        assert gateway.get_rules([rule_id])[rule_id].expires_at is not None
 
 
 def test_metadata(gateway: RucioGateway, area: Area) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from CTARucioDIRAC.domain import errors
 from CTARucioDIRAC.domain.identifiers import Did, did_of
 from CTARucioDIRAC.domain.metadata_query import parse_query
 from CTARucioDIRAC.gateway.protocol import DidType, FileRecord, ReplicaState, RucioGateway
-from CTARucioDIRAC.usecases import files, find, register, remove, tree
+from CTARucioDIRAC.usecases import files, find, register, remove, rules, tree
 
 VO = "ctao"
 DISK, OTHER = "PIC-DISK", "CNAF-DISK"
@@ -256,13 +257,20 @@ def test_removing_a_copy_ends_only_its_own_rule(gateway: RucioGateway, top: str)
     assert remove.remove_copies(gateway, {lfn: "PIC-TAPE"}).done == {lfn: True}
 
 
-def test_the_last_copy_stays(gateway: RucioGateway, top: str) -> None:
+def test_the_last_copy_goes_if_that_is_what_is_asked_for(gateway: RucioGateway, top: str) -> None:
+    """DIRAC removes a file by removing its copies, and the name at last."""
     lfn = f"{top}/a/f1"
     add(gateway, lfn)
-    answers = remove.remove_copies(gateway, {lfn: DISK})
-    assert isinstance(answers.failed[lfn], errors.Conflict)
-    (rule,) = gateway.list_rules_on_file(did_of(lfn))
-    assert rule.expires_at is None
+    assert remove.remove_copies(gateway, {lfn: DISK}).done == {lfn: True}
+    assert remove.remove_files(gateway, [lfn]).done == {lfn: True}
+
+
+def test_the_last_copy_stays_if_no_rule_holds_it(gateway: RucioGateway, top: str) -> None:
+    lfn = bdms_night(gateway, top)[0]
+    assert isinstance(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn], errors.Conflict)
+    gateway.add_replicas(OTHER, [FileRecord(did_of(lfn), 5, adler32="0000abcd")])
+    gateway.add_rule([did_of(lfn)], OTHER, lifetime=3600)
+    assert isinstance(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn], errors.Conflict)
 
 
 @pytest.mark.parametrize("expression", [OTHER, f"{OTHER}|PIC-BUFFER"])
@@ -284,6 +292,84 @@ def test_a_copy_without_rule_goes_only_when_another_is_pinned(gateway: RucioGate
     assert "no rule holds" in str(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn])
     gateway.add_rule([did_of(lfn)], OTHER)
     assert remove.remove_copies(gateway, {lfn: DISK}).done == {lfn: True}
+
+
+def test_a_pin_is_no_safe_copy(top: str) -> None:
+    """Neither for a copy that no rule holds, nor for one with a rule of its own."""
+    gateway = FakeGateway()
+    plain, kept = bdms_night(gateway, top)[0], f"{top}/a/f1"
+    add(gateway, kept)
+    for lfn in (plain, kept):
+        rules.stage(gateway, [did_of(lfn)], "PIC-BUFFER", lifetime=600)
+        for _ in range(2):  # before it has arrived, and after
+            assert isinstance(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn], errors.Conflict)
+            gateway.transfer()
+    gateway.now += dt.timedelta(hours=1)
+    gateway.clean()
+    assert [r.rse for lfn in (plain, kept) for r in files.replicas(gateway, [lfn]).done[lfn].replicas] == [DISK, DISK]
+
+
+def test_only_a_copy_that_has_arrived_and_stays_is_safe(top: str) -> None:
+    gateway = FakeGateway()
+    lfn = f"{top}/a/f1"
+    add(gateway, lfn)
+    gateway.add_datasets([did_of(f"{top}/d")], lifetime=600)
+    gateway.attach({did_of(f"{top}/d"): [did_of(lfn)]})
+    gateway.add_rule([did_of(f"{top}/d")], OTHER)  # it ends with the dataset
+    gateway.transfer()
+    assert "for good" in str(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn])
+    gateway.add_rule([did_of(f"{top}/a")], "PIC-TAPE")
+    assert "for good" in str(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn])
+    gateway.transfer()
+    assert remove.remove_copies(gateway, {lfn: DISK}).done == {lfn: True}
+    gateway.clean()
+    assert [r.rse for r in files.replicas(gateway, [lfn]).done[lfn].replicas] == [OTHER, "PIC-TAPE"]
+
+
+def test_a_further_copy_is_kept_for_good_whatever_rule_was_there(top: str) -> None:
+    gateway = FakeGateway()
+    pinned, ended = f"{top}/a/f1", f"{top}/a/f2"
+    add(gateway, pinned, ended)
+    rules.stage(gateway, [did_of(pinned)], "PIC-BUFFER", lifetime=600)
+    gateway.transfer()
+    assert register.add_copies(gateway, {pinned: "PIC-BUFFER"}).failed == {}
+    register.add_copies(gateway, {ended: OTHER})
+    assert remove.remove_copies(gateway, {ended: OTHER}).failed == {}
+    assert register.add_copies(gateway, {ended: OTHER}).failed == {}
+    gateway.now += dt.timedelta(hours=1)
+    gateway.clean()
+    assert {r.rse for r in files.replicas(gateway, [pinned]).done[pinned].replicas} == {DISK, "PIC-BUFFER"}
+    assert {r.rse for r in files.replicas(gateway, [ended]).done[ended].replicas} == {DISK, OTHER}
+
+
+def test_a_rule_that_ends_and_cannot_be_changed_is_a_conflict(top: str) -> None:
+    admin = FakeGateway()
+    lfn = f"{top}/a/f1"
+    add(admin, lfn)
+    gateway = admin.as_account("ctaouser")
+    rules.stage(gateway, [did_of(lfn)], "PIC-BUFFER", lifetime=600)
+    assert isinstance(register.add_copies(gateway, {lfn: "PIC-BUFFER"}).failed[lfn], errors.Conflict)
+    with pytest.raises(errors.Conflict, match="ends at"):
+        rules.stage(gateway, [did_of(lfn)], "PIC-BUFFER", lifetime=86400)
+
+
+def test_staging_again(top: str) -> None:
+    gateway = FakeGateway()
+    did = did_of(f"{top}/a/f1")
+    add(gateway, did.name)
+    first = rules.stage(gateway, [did], "PIC-BUFFER", source=DISK, lifetime=300)
+    assert rules.stage(gateway, [did], "PIC-BUFFER", lifetime=7 * 86400) == first
+    (rule,) = gateway.list_rules(did=did, rse_expression="PIC-BUFFER")
+    assert rule.expires_at == gateway.now + dt.timedelta(days=7)
+    rules.stage(gateway, [did], "PIC-BUFFER", source=DISK, lifetime=60)
+    assert next(gateway.list_rules(did=did, rse_expression="PIC-BUFFER")).expires_at == rule.expires_at
+    with pytest.raises(errors.Conflict, match=DISK):
+        rules.stage(gateway, [did], "PIC-BUFFER", source="PIC-TAPE", lifetime=60)
+    gateway.end_rule(rule.id)
+    with pytest.raises(errors.Unavailable, match="has ended"):
+        rules.stage(gateway, [did], "PIC-BUFFER", lifetime=60)
+    gateway.clean()
+    assert rules.stage(gateway, [did], "PIC-BUFFER", lifetime=60) != first
 
 
 def test_an_unknown_rse_is_an_error(gateway: RucioGateway, top: str) -> None:
