@@ -125,6 +125,9 @@ got = good(dirac.getFile(lfn, destinationDir=target))
 replicated = good(dirac.replicateAndRegister(lfn, "CNAF-DISK"))
 both = sorted(good(dirac.getReplicas(lfn))["Successful"][lfn])
 removed = good(dirac.removeReplica("CNAF-DISK", lfn))
+deadline = time.monotonic() + 120
+while len(good(dirac.getReplicas(lfn, allStatus=True))["Successful"][lfn]) > 1 and time.monotonic() < deadline:
+    time.sleep(0.5)
 last = dirac.removeReplica("PIC-DISK", lfn)
 gone = good(dirac.removeFile(lfn))
 report({"put": put, "again": again, "got": got, "replicated": replicated, "both": both, "removed": removed,
@@ -140,6 +143,7 @@ report({"put": put, "again": again, "got": got, "replicated": replicated, "both"
     assert found["replicated"]["Failed"] == {}
     assert found["both"] == ["CNAF-DISK", "PIC-DISK"]
     assert found["removed"]["Failed"] == {}
+    assert found["last"] == {lfn: "Failed to remove sole replica"}
     assert found["gone"]["Failed"] == {}
     assert found["after"] == {lfn: "No such file or directory"}
 

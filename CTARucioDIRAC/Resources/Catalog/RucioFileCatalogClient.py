@@ -334,7 +334,7 @@ class RucioFileCatalogClient:
 
     @takes_lfns
     def removeReplica(self, lfns: Mapping[str, Any]) -> Result:
-        """Let go of copies: ``{lfn: {SE, PFN}}``. Refused where any other rule holds the copy, or it's the last one."""
+        """Let go of copies: ``{lfn: {SE, PFN}}``. Refused where any other rule holds the copy."""
         wanted, answers = _storage_elements(lfns)
         removed = remove.remove_copies(self._gateway(), wanted)
         return bulk_result(Bulk(removed.done, answers.failed | removed.failed))
