@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gfal2
 import pytest
 from DIRAC import S_ERROR, S_OK
 from fake_gateway import FakeGateway
@@ -19,6 +22,29 @@ LFN = "/ctao/lst/out/file"
 DISK = "PIC-DISK"
 
 
+class Plugin:
+    """What DIRAC's gfal2 plugins have that a storage element doesn't hand on: renaming."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.protocolParameters = {"Protocol": "root"}
+        self.ctx = self
+        self.storage = storage
+        self.refusal: int | None = None
+        self.overwrites = True  # as XRootD does
+
+    def constructURLFromLFN(self, lfn: str, withWSUrl: bool = False) -> dict[str, Any]:
+        return S_OK(f"root://host/{lfn}") if withWSUrl else S_ERROR("without WSUrl")
+
+    def rename(self, source: str, target: str) -> int:
+        old, new = (url.removeprefix("root://host/") for url in (source, target))
+        if self.refusal:
+            raise gfal2.GError("refused", self.refusal)
+        if new in self.storage.files and not self.overwrites:
+            raise gfal2.GError("File exists", errno.EEXIST)
+        self.storage.files[new] = self.storage.files.pop(old)
+        return 0
+
+
 class Storage:
     """A storage element in memory."""
 
@@ -29,18 +55,32 @@ class Storage:
         self.checksums = True
         self.puts = 0
         self.damage = False
+        self.away = False
+        self.tape = False
+        self.plugin = Plugin(self)
+        self.storages = {"GFAL2_XROOT": self.plugin}
+        self.localWriteProtocolList = ["root"]
+        self.after_put: Callable[[], None] | None = None
 
     def isValid(self) -> dict[str, Any]:
         return S_OK() if self.valid else S_ERROR("storage is banned")
+
+    def status(self) -> dict[str, Any]:
+        return {"TapeSE": self.tape}
 
     def putFile(self, files: dict[str, str]) -> dict[str, Any]:
         self.puts += 1
         ((lfn, path),) = files.items()
         content = Path(path).read_bytes()
         self.files[lfn] = b"damaged" if self.damage else content
+        if self.after_put:
+            act, self.after_put = self.after_put, None
+            act()
         return S_OK({"Successful": {lfn: len(content)}, "Failed": {}})
 
     def getFileMetadata(self, lfn: str) -> dict[str, Any]:
+        if self.away:
+            return S_OK({"Successful": {}, "Failed": {lfn: "Operation timed out"}})
         if lfn not in self.files:
             return S_OK({"Successful": {}, "Failed": {lfn: "No such file"}})
         content = self.files[lfn]
@@ -49,7 +89,19 @@ class Storage:
             found["Checksum"] = f"{zlib.adler32(content):X}"  # as storages do: capitals, no leading zeros
         return S_OK({"Successful": {lfn: found}, "Failed": {}})
 
+    def exists(self, lfn: str) -> dict[str, Any]:
+        if self.away:
+            return S_OK({"Successful": {}, "Failed": {lfn: "Operation timed out"}})
+        return S_OK({"Successful": {lfn: lfn in self.files}, "Failed": {}})
+
+    def removeFile(self, lfn: str) -> dict[str, Any]:
+        self.files.pop(lfn, None)
+        return S_OK({"Successful": {lfn: True}, "Failed": {}})
+
     def getFile(self, lfn: str, localPath: str) -> dict[str, Any]:
+        if self.away:
+            Path(localPath, lfn.rsplit("/", 1)[1]).write_bytes(self.files[lfn][:2])
+            return S_OK({"Successful": {}, "Failed": {lfn: "Operation timed out"}})
         if lfn not in self.files:
             return S_OK({"Successful": {}, "Failed": {lfn: "No such file"}})
         Path(localPath, lfn.rsplit("/", 1)[1]).write_bytes(self.files[lfn])
@@ -186,6 +238,132 @@ def test_bytes_overwritten_by_somebody_else_are_never_left_as_good(
     assert world.states() == {DISK: ReplicaState.BAD}
 
 
+def another(world: World, content: bytes = b"of another job") -> Callable[[], None]:
+    """The same output, made by another attempt."""
+
+    def put() -> None:
+        path = world.local.with_name("other")
+        path.write_bytes(content)
+        result = world.manager.put_and_register(LFN, path, DISK)
+        assert result["OK"], result
+
+    return put
+
+
+def leftovers(world: World) -> set[str]:
+    return set(world.storages[DISK].files) - {LFN}
+
+
+@pytest.mark.parametrize("refusal", [None, errno.EACCES, errno.ENOSYS])
+def test_a_second_attempt_never_overwrites_a_registered_output(world: World, refusal: int | None) -> None:
+    world.storage(DISK).plugin.refusal = refusal
+    world.storage(DISK).after_put = another(world)
+    assert "registered with other content" in world.put()["Message"]
+    assert world.complete()
+    assert world.storages[DISK].files == {LFN: b"of another job"}
+    assert world.states() == {DISK: ReplicaState.AVAILABLE}
+
+
+def test_the_same_output_of_two_attempts_is_one_file(world: World) -> None:
+    world.storage(DISK).after_put = another(world, b"content")
+    assert world.put()["OK"]
+    assert world.complete()
+    assert world.storages[DISK].files == {LFN: b"content"}
+
+
+def test_an_upload_that_breaks_off_harms_nobody(world: World) -> None:
+    put = Storage.putFile
+
+    class Broken(Storage):
+        def putFile(self, files: dict[str, str]) -> dict[str, Any]:
+            put(self, files)
+            del self.files[next(iter(files))]  # as gfal2 does
+            return S_OK({"Successful": {}, "Failed": dict.fromkeys(files, "connection lost")})
+
+    world.put()
+    world.storages[DISK].__class__ = Broken
+    world.fake.set_replica_states(DISK, {did_of(LFN): ReplicaState.UNAVAILABLE})
+    world.storages[DISK].files[LFN] = b"good, but unknown"
+    assert "connection lost" in world.put()["Message"]
+    assert world.storages[DISK].files == {LFN: b"good, but unknown"}
+
+
+def test_a_storage_that_refuses_to_replace(world: World) -> None:
+    world.storage(DISK).plugin.overwrites = False
+    world.storages[DISK].files[LFN] = b"half of an old"
+    assert world.put()["OK"]
+    assert world.complete()
+    assert not leftovers(world)
+
+
+@pytest.mark.parametrize("how", ["refuses", "tape", "no gfal2"])
+def test_a_storage_without_renaming(world: World, how: str) -> None:
+    storage = world.storage(DISK)
+    storage.files[LFN] = b"half of an old"
+    if how == "refuses":
+        storage.plugin.refusal = errno.EPERM
+    elif how == "tape":
+        storage.tape = True
+    else:
+        del storage.plugin.ctx
+    assert world.put()["OK"]
+    assert world.complete()
+    assert not leftovers(world)
+    assert storage.puts == (2 if how == "refuses" else 1)
+
+
+def test_a_renaming_that_fails_leaves_nothing(world: World) -> None:
+    world.storage(DISK).plugin.refusal = errno.ETIMEDOUT
+    assert "can't be renamed" in world.put()["Message"]
+    assert world.storages[DISK].files == {}
+    assert world.states() == {}
+    world.storages[DISK].plugin.refusal = None
+    assert world.put()["OK"]
+    assert world.complete()
+
+
+def test_who_overwrites_at_the_last_moment_marks_the_copy_as_bad(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Plugin.rename
+
+    def late(self: Plugin, source: str, target: str) -> int:
+        monkeypatch.setattr(Plugin, "rename", real)
+        another(world)()  # after our last look, before our renaming
+        return real(self, source, target)
+
+    monkeypatch.setattr(Plugin, "rename", late)
+    assert "registered with other content" in world.put()["Message"]
+    assert world.states() == {DISK: ReplicaState.BAD}
+    assert not leftovers(world)
+
+
+def test_what_was_renamed_and_belongs_to_nobody_is_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Plugin.rename
+
+    def late(self: Plugin, source: str, target: str) -> int:
+        world.fake.add_scope("lst")
+        world.fake.add_replicas("CNAF-DISK", [FileRecord(did_of(LFN), 3, adler32="0000abcd")])
+        return real(self, source, target)
+
+    monkeypatch.setattr(Plugin, "rename", late)
+    assert "registered with other content" in world.put()["Message"]
+    assert world.storages[DISK].files == {}
+    assert world.states() == {"CNAF-DISK": ReplicaState.AVAILABLE}
+
+
+def test_a_storage_that_does_not_answer_marks_nothing_as_bad(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = FakeGateway.attach
+
+    def away(self: FakeGateway, *args: Any, **kwargs: Any) -> None:
+        real(self, *args, **kwargs)
+        world.storages[DISK].away = True
+
+    monkeypatch.setattr(FakeGateway, "attach", away)
+    assert "timed out" in world.put()["Message"]
+    assert world.states() == {DISK: ReplicaState.AVAILABLE}
+    world.storages[DISK].away = False
+    assert world.put()["OK"]
+
+
 def test_a_banned_storage_an_empty_file_a_missing_file(world: World) -> None:
     world.storage(DISK).valid = False
     assert "banned" in world.put()["Message"]
@@ -229,6 +407,28 @@ def test_a_damaged_copy_is_passed_over(world: World) -> None:
     reason = world.manager.getFile(LFN, destinationDir=str(world.target))["Value"]["Failed"][LFN]
     assert "CNAF-DISK: its adler32 is" in reason
     assert "PIC-DISK: it has 4 bytes" in reason
+    assert {path.name: path.read_bytes() for path in world.target.iterdir()} == {"file": b"content"}
+
+
+def test_a_failed_download_leaves_local_files_alone(world: World) -> None:
+    world.put()
+    world.storages[DISK].away = True
+    (world.target / "file").write_bytes(b"mine")
+    assert "timed out" in world.manager.getFile(LFN, str(world.target))["Value"]["Failed"][LFN]
+    assert {path.name: path.read_bytes() for path in world.target.iterdir()} == {"file": b"mine"}
+    world.storages[DISK].away = False
+    assert world.manager.getFile(LFN, str(world.target / "new" / "directory"))["Value"]["Failed"] == {}
+    assert world.manager.getFile([LFN, LFN], str(world.target))["Value"]["Failed"] == {}
+    assert (world.target / "file").read_bytes() == b"content"
+
+
+def test_files_of_one_name_are_refused(world: World) -> None:
+    world.put()
+    twin = "/ctao/lst/other/file"
+    assert world.manager.put_and_register(twin, world.local, DISK)["OK"]
+    result = world.manager.getFile([LFN, twin, "/ctao/lst/no"], str(world.target))["Value"]
+    assert result["Successful"] == {}
+    assert "have the name file" in result["Failed"][LFN] and "have the name file" in result["Failed"][twin]
     assert list(world.target.iterdir()) == []
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,11 @@ from DIRAC.DataManagementSystem.Utilities.DMSHelpers import DMSHelpers
 from DIRAC.Resources.Storage.StorageElement import StorageElement
 
 from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import current_gateway
+from CTARucioDIRAC.Core.Utilities import StorageFiles
 from CTARucioDIRAC.Core.Utilities.Checksums import Digest, digest, same_adler32
 from CTARucioDIRAC.Core.Utilities.RucioReturns import bulk_result, ok_result, returns
 from CTARucioDIRAC.domain.errors import (
+    AlreadyExists,
     Conflict,
     CtaRucioError,
     DifferentContent,
@@ -95,6 +100,14 @@ class RucioDataManager:
         dict
             S_OK with ``Size``, ``Checksum`` and ``Uploaded`` (False if the copy was there already). S_ERROR if the name
             has other content, naming both checksums; a leftover on the storage that was never registered is replaced.
+
+        Notes
+        -----
+        The file is uploaded under a name of this attempt's own, ``<lfn>.<random>.part``, verified there, and renamed when
+        a last look into Rucio says that nobody has registered the name meanwhile. So an attempt that fails harms no
+        other's file. XRootD's renaming replaces what is there: who loses the race between that look and the registration
+        (some 0.1 s) marks the copy that it has overwritten as bad. Where a storage doesn't rename, the upload itself
+        comes after the last look.
         """
         did = did_of(lfn)
         content = digest(Path(path))
@@ -104,8 +117,13 @@ class RucioDataManager:
         record = FileRecord(did, content.size, adler32=content.adler32, guid=guid, meta=dict(metadata or {}))
         uploaded = self._has_to_upload(gateway, record, storage)
         if uploaded:
-            self._upload(lfn, Path(path), storage, content)
-        self._register(gateway, lfn, record, storage)
+            self._upload(gateway, record, lfn, Path(path), storage, content)
+        try:
+            self._register(gateway, lfn, record, storage)
+        except DifferentContent:
+            if uploaded:
+                self._disown(gateway, lfn, storage, content)
+            raise
         if uploaded:
             self._verify_registered(gateway, lfn, storage, content)
         if metadata:
@@ -147,41 +165,50 @@ class RucioDataManager:
             raise Unavailable(f"the copy of {record.did} at {storage} is being deleted: upload it again when it's gone")
         return states.get(storage) is not ReplicaState.AVAILABLE
 
-    def _upload(self, lfn: str, path: Path, storage: str, content: Digest) -> None:
+    def _upload(
+        self, gateway: RucioGateway, record: FileRecord, lfn: str, path: Path, storage: str, content: Digest
+    ) -> None:
         element = self._element(storage)
-        if self._stored(element, lfn, content):
+        if StorageFiles.has_content(element, lfn, content):
             self._log.info("The storage has the very same file already", f"{lfn} at {storage}")
             return
-        result = element.putFile({lfn: str(path)})
-        reason = result.get("Message") if not result["OK"] else result["Value"]["Failed"].get(lfn)
-        if reason:
-            raise Unavailable(f"{path} can't be uploaded to {storage} as {lfn}: {reason}")
-        if not self._stored(element, lfn, content):
+        if not StorageFiles.renames(element):
+            self._upload_as(element, path, lfn, content)
+            return
+        part = f"{lfn}.{uuid.uuid4().hex}.part"
+        try:
+            self._upload_as(element, path, part, content)
+            if not self._has_to_upload(gateway, record, storage):
+                self._log.info("Another attempt has registered the same file meanwhile", f"{lfn} at {storage}")
+            elif not self._rename(gateway, record, element, part, lfn):
+                self._upload_as(element, path, lfn, content)
+        finally:
+            if reason := StorageFiles.remove(element, part):
+                self._log.warn("A temporary file is left on the storage", f"{part} at {storage}: {reason}")
+
+    def _upload_as(self, element: Any, path: Path, lfn: str, content: Digest) -> None:
+        StorageFiles.upload(element, path, lfn)
+        if not StorageFiles.has_content(element, lfn, content):
             raise DifferentContent(
-                f"{lfn} at {storage} differs from {path} ({content.size} bytes, adler32 {content.adler32}) after its upload"
+                f"{lfn} at {element.name} differs from {path} ({content.size} bytes, adler32 {content.adler32}) after its "
+                "upload"
             )
+
+    def _rename(self, gateway: RucioGateway, record: FileRecord, element: Any, part: str, lfn: str) -> bool:
+        """Move an upload into place; False if the storage doesn't rename. A leftover that is in the way is replaced."""
+        try:
+            return StorageFiles.rename(element, part, lfn)
+        except AlreadyExists as error:
+            if not self._has_to_upload(gateway, record, element.name):
+                return True
+            if reason := StorageFiles.remove(element, lfn):
+                raise Unavailable(f"{error}, isn't registered, and can't be removed: {reason}") from error
+            return StorageFiles.rename(element, part, lfn)
 
     def _element(self, storage: str) -> Any:
         element = self._storage(storage)
-        valid = element.isValid()
-        if not valid["OK"]:
-            raise Unavailable(f"storage element {storage} can't be used: {valid['Message']}")
+        StorageFiles.check_usable(element)
         return element
-
-    def _stored(self, element: Any, lfn: str, content: Digest) -> bool:
-        """Whether the storage has exactly this content; the checksum is the storage's own."""
-        result = element.getFileMetadata(lfn)
-        if not result["OK"]:
-            raise Unavailable(f"storage element {element.name} can't be asked for {lfn}: {result['Message']}")
-        found = result["Value"]["Successful"].get(lfn)
-        if found is None or int(found.get("Size", -1)) != content.size:
-            return False
-        if not found.get("Checksum"):
-            raise InvalidInput(
-                f"storage element {element.name} gives no checksum of {lfn}: set "
-                "/Resources/StorageElements/ChecksumType = ADLER32"
-            )
-        return same_adler32(str(found["Checksum"]), content.adler32)
 
     def _register(self, gateway: RucioGateway, lfn: str, record: FileRecord, storage: str) -> None:
         answers = register.add_files(gateway, [register.NewFile(lfn, record, storage)])
@@ -190,13 +217,25 @@ class RucioDataManager:
 
     def _verify_registered(self, gateway: RucioGateway, lfn: str, storage: str, content: Digest) -> None:
         """Look once more: another job may have put other bytes under the same name between our look and our claim."""
-        if self._stored(self._element(storage), lfn, content):
+        if StorageFiles.has_content(self._element(storage), lfn, content):
             return
         gateway.set_replica_states(storage, {did_of(lfn): ReplicaState.BAD})
         raise Conflict(
             f"{lfn} at {storage} was overwritten while it was being registered: the copy is marked as bad; find out who "
             "else writes this name, remove the file and upload it again"
         )
+
+    def _disown(self, gateway: RucioGateway, lfn: str, storage: str, content: Digest) -> None:
+        """Our bytes lie under a name that another job has just registered with other content."""
+        did, element = did_of(lfn), self._element(storage)
+        if not StorageFiles.has_content(element, lfn, content):
+            return
+        file = gateway.list_replicas([did], all_states=True).get(did)
+        if file is not None and any(replica.rse == storage for replica in file.replicas):
+            gateway.set_replica_states(storage, {did: ReplicaState.BAD})
+            self._log.error("Another job's registered file was overwritten; it is marked as bad", f"{lfn} at {storage}")
+        elif reason := StorageFiles.remove(element, lfn):
+            self._log.warn("A file that isn't registered is left on the storage", f"{lfn} at {storage}: {reason}")
 
     # ---------------------------------------------------------------- download
 
@@ -225,7 +264,8 @@ class RucioDataManager:
         Returns
         -------
         dict
-            S_OK with Successful (local path by name) and Failed (reason by name).
+            S_OK with Successful (local path by name) and Failed (reason by name). A local file of that name is replaced,
+            but only by a download that is complete and verified.
         """
         wanted = [lfn] if isinstance(lfn, str) else list(lfn)
         gateway = self._gateway()
@@ -233,7 +273,14 @@ class RucioDataManager:
         tapes = {rse.name for rse in gateway.list_rses() if rse.type is RseType.TAPE} if found.done else set()
         local = DMSHelpers(self._vo).getSEsAtSite(DIRAC.siteName()).get("Value") or []
         answers: Bulk[str] = Bulk(failed=dict(found.failed))
+        targets = Counter(_base_name(name) for name in found.done)
         for name, file in found.done.items():
+            if targets[_base_name(name)] > 1:
+                answers.failed[name] = InvalidInput(
+                    f"{targets[_base_name(name)]} of the files asked for have the name {_base_name(name)}: none of them is "
+                    "downloaded; fetch them in separate calls, each to a directory of its own"
+                )
+                continue
             rses = [replica.rse for replica in file.replicas if sourceSE in (None, replica.rse)]
             if diskOnly:
                 rses = [rse for rse in rses if rse not in tapes]
@@ -247,16 +294,19 @@ class RucioDataManager:
     def _download(self, lfn: str, file: FileReplicas, order: list[str], directory: Path) -> str:
         if not order:
             raise NotFound(f"{lfn} has no readable copy where it may be read from; it has some at {_places(file)}")
-        target = directory.resolve() / lfn.rsplit("/", 1)[-1]
+        target = directory.resolve() / _base_name(lfn)
+        target.parent.mkdir(parents=True, exist_ok=True)
         reasons = []
         for rse in order:
-            result = self._storage(rse).getFile(lfn_of(file.did), localPath=str(target.parent))
-            reason = result.get("Message") if not result["OK"] else result["Value"]["Failed"].get(lfn_of(file.did))
-            if not reason:
-                reason = _difference(file, target)
-            if not reason:
-                return str(target)
-            target.unlink(missing_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as temporary:
+                path = Path(temporary, target.name)
+                result = self._storage(rse).getFile(lfn_of(file.did), localPath=temporary)
+                reason = result.get("Message") if not result["OK"] else result["Value"]["Failed"].get(lfn_of(file.did))
+                if not reason:
+                    reason = _difference(file, path)
+                if not reason:
+                    path.replace(target)
+                    return str(target)
             reasons.append(f"{rse}: {reason}")
             self._log.warn("Download failed", f"{lfn} from {reasons[-1]}")
         raise Unavailable(f"{lfn} can't be downloaded: {'; '.join(reasons)}")
@@ -288,6 +338,10 @@ class RucioDataManager:
         names = {did_of(name): name for name in ([what] if isinstance(what, str) else what)}
         placed = rules.stage(self._gateway(), names, rse, source=source, lifetime=lifetime)
         return ok_result({names[did]: rule for did, rule in placed.items()})
+
+
+def _base_name(lfn: str) -> str:
+    return lfn.rsplit("/", 1)[-1]
 
 
 def _places(file: FileReplicas) -> str:
