@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -27,13 +28,13 @@ from pathlib import Path
 import pytest
 
 from CTARucioDIRAC.testbed import environment, state, tape
-from CTARucioDIRAC.testbed.layout import Layout
+from CTARucioDIRAC.testbed.layout import PORT_SPAN, Layout
 from CTARucioDIRAC.testbed.service import recorded
 from CTARucioDIRAC.testbed.tape_spool import Request, Spool
 from CTARucioDIRAC.testbed.tape_store import FileState
 
-#: Where a small stack is tried first; the next ranges follow.
-PORT_BASE = 19460
+#: Where free ports for a small stack are looked for.
+PORT_BASES = range(19460, 23460, 100)
 FINAL = {"FINISHED", "FAILED", "CANCELED", "FINISHEDDIRTY"}
 
 
@@ -203,6 +204,16 @@ def _cli(*words: object) -> None:
     subprocess.run(command, check=True, timeout=180, env={k: v for k, v in os.environ.items() if "CTA_RUCIO" not in k})
 
 
+def _free_ports() -> int:
+    """First port of a range that nobody listens in."""
+
+    def free(port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+    return next(base for base in PORT_BASES if all(free(base + offset) for offset in range(PORT_SPAN)))
+
+
 @pytest.fixture(scope="session")
 def storage() -> Iterator[Storage]:
     """Storage of the stack that runs, or of a small one that is started for these tests."""
@@ -213,7 +224,7 @@ def storage() -> Iterator[Storage]:
     parent.chmod(0o755)
     root = parent / "stack"
     try:
-        _cli("up", "--only", "storage", "--dir", root, "--port-base", PORT_BASE)
+        _cli("up", "--only", "storage", "--dir", root, "--port-base", _free_ports(), "--tape-latency", 0.5)
         yield Storage(state.load(root))
         _cli("reset", "--yes", "--dir", root)
     finally:
