@@ -176,7 +176,7 @@ class Demo:
         errors: list[float] = []
         last = status["steps"][-1]["step"]
         if data.truth is not None and steps[last].names:
-            self._production("dirac-dms-get-file", *steps[last].names)
+            self._production("dirac-dms-get-file", *steps[last].names, capture=True)
             local = [self.directory / name.rsplit("/", 1)[1] for name in steps[last].names]
             errors = report.direction_errors(self.programs, data.truth, local)
         journal = self.layout.root / "tape" / "journal.jsonl"
