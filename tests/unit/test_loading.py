@@ -31,6 +31,7 @@ OURS = (
 )
 _OWNERS = """
 import json, sys
+from DIRAC.Core.Utilities.ObjectLoader import ObjectLoader
 loader = ObjectLoader()
 if sys.argv[1] == "configured":
     loader.reloadRootModules()  # as each command and service does once its configuration is loaded
