@@ -41,7 +41,6 @@ setup(
             "gunicorn",
             "cryptography",
             "psutil",
-            "flask",
         ],
     },
     entry_points={
