@@ -32,5 +32,8 @@ chmod 755 "$directory"
 echo "=== starting a stack in $CTA_RUCIO_TESTBED_DIR, ports from $ports"
 "$bin/cta-rucio-testbed" up --port-base "$ports"
 echo "=== contract, integration and system tests on the stack"
-"$bin/python" -m pytest -q tests/unit tests/contract -m stack "$@"
-"$bin/python" -m pytest -q tests/integration tests/system "$@"
+failed=0
+"$bin/python" -m pytest -q tests/unit tests/contract -m stack "$@" || failed=1
+"$bin/python" -m pytest -q tests/system "$@" || failed=1
+"$bin/python" -m pytest -q tests/integration "$@" || failed=1
+exit "$failed"

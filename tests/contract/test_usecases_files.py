@@ -76,7 +76,10 @@ def test_a_new_file_has_copy_rule_and_place(gateway: RucioGateway, top: str) -> 
     assert [item.did for item in gateway.list_content(did_of(f"{top}/a"))] == [did_of(f"{top}/a/b")]
     assert did_of(top) in {item.did for item in gateway.list_content(Did("root", "/ctao"))}
     kinds = gateway.get_dids([did_of(f"{top}/a"), did_of(f"{top}/a/b")])
-    assert [record.type for record in kinds.values()] == [DidType.CONTAINER, DidType.DATASET]
+    assert {did.name: record.type for did, record in kinds.items()} == {
+        f"{top}/a": DidType.CONTAINER,
+        f"{top}/a/b": DidType.DATASET,
+    }
 
 
 def test_the_same_content_adds_a_copy_and_another_is_refused(gateway: RucioGateway, top: str) -> None:
