@@ -30,7 +30,7 @@ finish() {
 trap finish EXIT INT TERM
 chmod 755 "$directory"
 echo "=== starting a stack in $CTA_RUCIO_TESTBED_DIR, ports from $ports"
-"$bin/cta-rucio-testbed" up --port-base "$ports"
+"$bin/cta-rucio-testbed" up --port-base "$ports" --tape-latency 0.5
 echo "=== contract, integration and system tests on the stack"
 failed=0
 "$bin/python" -m pytest -q tests/unit tests/contract -m stack "$@" || failed=1
