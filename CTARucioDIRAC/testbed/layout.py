@@ -40,6 +40,7 @@ DIRAC_SERVICES = (
     "WorkloadManagement/JobStateUpdate",
     "WorkloadManagement/Matcher",
     "WorkloadManagement/WMSAdministrator",
+    "DataManagement/RucioFileCatalog",
 )
 
 _OFFSETS = {"postgres": 0, "mariadb": 1, "rucio": 2, "transfer": 3, "documents": 4}

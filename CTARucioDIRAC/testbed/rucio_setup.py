@@ -57,10 +57,14 @@ def complete(layout: Layout) -> None:
 def identities() -> dict[str, list[str]]:
     """DNs that may act as each account; the account is the default of a DN that stands first in its list.
 
-    The production manager may also act as the user account, as a person with two DIRAC groups does.
+    The production manager may also act as the user account, as a person with two DIRAC groups does. DIRAC's service that
+    answers from Rucio enters the account of every group with the host's certificate.
     """
     accounts = {role.account: [role.dn] for role in ROLES.values()} | {HOST_ACCOUNT: [HOST_DN]}
     accounts[ROLES["user"].account].append(ROLES["production"].dn)
+    for role in ROLES.values():
+        if role.group:
+            accounts[role.account].append(HOST_DN)
     return accounts
 
 

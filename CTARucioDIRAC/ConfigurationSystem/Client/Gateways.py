@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from DIRAC import gConfig
 from DIRAC.ConfigurationSystem.Client.Helpers.Registry import getHostnameForDN
@@ -52,6 +56,42 @@ class Identity:
     credential: Credential
 
 
+#: Whom a service answers at the moment, in the thread that does it.
+_remote: ContextVar[Identity | None] = ContextVar("remote", default=None)
+
+
+def remote_identity(credentials: Mapping[str, Any]) -> Identity:
+    """Whom a service acts for: the account of the caller's group, entered with the service's own certificate.
+
+    Parameters
+    ----------
+    credentials : mapping
+        As DIRAC's services get them, checked, of a caller: ``username`` and ``group``.
+
+    Raises
+    ------
+    NotAuthenticated
+        The caller is nobody that DIRAC knows, or there is no host certificate.
+    InvalidSettings
+        The caller's group, or the calling host, has no Rucio account.
+    """
+    name, group = str(credentials.get("username") or ""), str(credentials.get("group") or "")
+    if not group or name in ("", "anonymous"):
+        raise NotAuthenticated(f"{credentials.get('DN', 'the caller')} is no user of DIRAC's Registry, or in no group")
+    account = RucioConfiguration.host_account(name) if group == "hosts" else RucioConfiguration.group_account(group)
+    return Identity(name, group, account, _host_credential())
+
+
+@contextmanager
+def acting_as(identity: Identity) -> Iterator[None]:
+    """Within this block, and in this thread, everything is done as somebody else than the process."""
+    token = _remote.set(identity)
+    try:
+        yield
+    finally:
+        _remote.reset(token)
+
+
 def current_identity() -> Identity:
     """Find out who acts now.
 
@@ -62,6 +102,9 @@ def current_identity() -> Identity:
     InvalidSettings
         The group, or the host, has no Rucio account.
     """
+    remote = _remote.get()
+    if remote is not None:
+        return remote
     credential = _current_credential()
     try:
         stats = [(str(path), path.stat()) for path in credential.files]
@@ -81,16 +124,18 @@ def current_identity() -> Identity:
 
 def _current_credential() -> Credential:
     if gConfig.useServerCertificate() and not os.environ.get("X509_USER_PROXY"):
-        files = Locations.getHostCertificateAndKeyLocation()
-        if not files:
-            raise NotAuthenticated(
-                "no host certificate found: set /DIRAC/Security/CertFile and /DIRAC/Security/KeyFile"
-            )
-        return CertificateCredential(Path(files[0]), Path(files[1]))
+        return _host_credential()
     path = Locations.getProxyLocation()
     if not path:
         raise NotAuthenticated("no proxy found: run dirac-proxy-init, or set X509_USER_PROXY")
     return ProxyCredential(Path(path))
+
+
+def _host_credential() -> CertificateCredential:
+    files = Locations.getHostCertificateAndKeyLocation()
+    if not files:
+        raise NotAuthenticated("no host certificate found: set /DIRAC/Security/CertFile and /DIRAC/Security/KeyFile")
+    return CertificateCredential(Path(files[0]), Path(files[1]))
 
 
 def _proxy_identity(credential: ProxyCredential) -> Identity:

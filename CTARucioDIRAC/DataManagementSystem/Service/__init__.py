@@ -1,0 +1,1 @@
+"""DIRAC services of this extension."""
