@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -11,6 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: whoever runs several at a time then doesn't wait for one at the end."""
+    items.sort(key=lambda item: "system" not in item.path.parts)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,20 @@ class Testbed:
         if check and result.returncode:
             raise AssertionError(f"{words} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}")
         return result
+
+    def python(self, role: str, script: str, value: object = None, timeout: float = 300):
+        """Run Python in a role, with a value as JSON on its standard input; returns the JSON that it printed last."""
+        result = subprocess.run(
+            [str(self.layout.bin / "python"), "-c", script],
+            input=json.dumps(value),
+            env=self.environment(role),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return json.loads(result.stdout.splitlines()[-1])
 
     def testbed(self, *arguments: object, timeout: float = 300) -> str:
         """Run cta-rucio-testbed on this stack; returns what it printed."""

@@ -1,16 +1,18 @@
 #!/bin/sh
 # All tests:  tests/run.sh [pytest options]
-# Unit and contract tests on both supported DIRAC versions, then everything that needs the stack on a stack of its own.
+# On both supported DIRAC versions what needs no server; everything else on a stack of its own, which is removed
+# afterwards (KEEP_STACK=1: not if a test failed). Several tests run at a time, as most of them wait most of the time;
+# those marked "alone" follow by themselves.
 set -eu
 cd "$(dirname "$0")/.."
 bin=$PWD/.venv/bin
 old=$PWD/.venvs/dirac-9.1.9/bin
+at_a_time=${AT_A_TIME:-4}
 
-echo "=== unit and contract tests, DIRAC 9.1.22"
-"$bin/python" -m pytest -q tests/unit tests/contract -m "not stack" "$@"
 echo "=== unit and loading tests, DIRAC 9.1.9 (what pip resolves for CTADIRAC 3.1.0)"
 # (the workers' tools run in an environment of their own, the same for both)
-"$old/python" -m pytest -q tests/unit --ignore tests/unit/test_software_worker_tools.py -m "not stack and not default_column" "$@"
+"$old/python" -m pytest -q -n 2 tests/unit --ignore tests/unit/test_software_worker_tools.py \
+    -m "not stack and not default_column" "$@"
 
 [ -d ../shared/data ] || echo "=== ../shared/data is not there: the tests on real simulation files are left out"
 
@@ -31,9 +33,9 @@ trap finish EXIT INT TERM
 chmod 755 "$directory"
 echo "=== starting a stack in $CTA_RUCIO_TESTBED_DIR, ports from $ports"
 "$bin/cta-rucio-testbed" up --port-base "$ports" --tape-latency 0.5
-echo "=== contract, integration and system tests on the stack"
 failed=0
-"$bin/python" -m pytest -q tests/unit tests/contract -m stack "$@" || failed=1
-"$bin/python" -m pytest -q tests/system "$@" || failed=1
-"$bin/python" -m pytest -q tests/integration "$@" || failed=1
+echo "=== unit, contract, integration and system tests, DIRAC 9.1.22, $at_a_time at a time"
+"$bin/python" -m pytest -q -n "$at_a_time" --dist worksteal -m "not alone" --durations 15 tests "$@" || failed=1
+echo "=== tests that kill services, one after the other"
+"$bin/python" -m pytest -q -m alone --durations 15 tests "$@" || failed=1
 exit "$failed"

@@ -128,16 +128,20 @@ def test_a_stage_request_can_be_taken_back(storage, files):
     for name in names:
         storage.put(files.make(), TAPE, name)
     storage.until(lambda: all(storage.tape_state(name) is FileState.OFFLINE for name in names), 90, "all offline")
-    request = storage.xrdfs(TAPE, "prepare", "-s", *[f"/{name}" for name in names]).strip()
-    storage.until(lambda: storage.prepared(request, names[-1])["requested"], what="requested")
-    storage.xrdfs(TAPE, "prepare", "-a", request, *[f"/{name}" for name in names])
-    answer = storage.until(
-        lambda: not (found := storage.prepared(request, names[-1]))["requested"] and found, what="cancelled"
-    )
+    robot = storage.pid("tape-robot")
+    os.kill(robot, signal.SIGSTOP)  # else it might be done before we take the request back
+    try:
+        request = storage.xrdfs(TAPE, "prepare", "-s", *[f"/{name}" for name in names]).strip()
+        assert storage.prepared(request, names[-1])["requested"]
+        storage.xrdfs(TAPE, "prepare", "-a", request, *[f"/{name}" for name in names])
+        answer = storage.prepared(request, names[-1])
+    finally:
+        os.kill(robot, signal.SIGCONT)
     assert not answer["online"]
+    assert not answer["requested"]
     assert "cancelled" in answer["error_text"]
-    storage.until(lambda: not storage.requests(), what="no request left")
-    assert not storage.tape_events(names[-1], "recall")
+    storage.until(lambda: request not in [one.identifier for one in storage.requests()], what="request gone")
+    assert not any(storage.tape_events(name, "recall") for name in names)
 
 
 def test_a_query_about_an_unknown_file_says_so(storage, files):
@@ -147,6 +151,7 @@ def test_a_query_about_an_unknown_file_says_so(storage, files):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_recall_survives_the_death_of_the_robot(storage, files):
     local, back, name = files.make(20_000_000), files.directory / "back", files.name()
     storage.put_offline(local, name)
@@ -182,6 +187,7 @@ def test_an_upload_that_dies_is_not_archived(storage, files):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rse", ["CNAF-DISK", TAPE])
+@pytest.mark.alone
 def test_a_killed_server_comes_back_with_its_files(storage, files, rse):
     local, back, name = files.make(), files.directory / "back", files.name()
     storage.put(local, rse, name)

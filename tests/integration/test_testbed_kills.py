@@ -122,6 +122,7 @@ print(json.dumps([pfns, client.get_metadata(scope, name, plugin="JSON"), list(cl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["postgres", "rucio-server", "rucio-daemons"])
+@pytest.mark.alone
 def test_the_keeper_starts_again_what_was_killed(testbed, name):
     pid = service(testbed, name)["pid"]
     os.kill(pid, signal.SIGKILL)
@@ -130,6 +131,7 @@ def test_the_keeper_starts_again_what_was_killed(testbed, name):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_up_brings_back_a_stack_whose_every_process_was_killed_with_nothing_lost(testbed, run_name):
     scope = f"{run_name}all"[:25]
     rucio(testbed, "robot", "client.add_scope('root', sys.argv[1])", scope)
@@ -144,6 +146,7 @@ def test_up_brings_back_a_stack_whose_every_process_was_killed_with_nothing_lost
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_up_that_was_killed_is_taken_up_by_the_next(testbed):
     victim = service(testbed, "rucio-server")["pid"]
     keeper = service(testbed, "keeper")["pid"]
@@ -162,6 +165,7 @@ def test_an_up_that_was_killed_is_taken_up_by_the_next(testbed):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_hung_server_is_replaced(testbed):
     before = service(testbed, "rucio-server")
     for pid in before["processes"]:

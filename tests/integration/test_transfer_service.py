@@ -277,6 +277,7 @@ print(client.submit(context, client.new_job([client.new_transfer(source, target)
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_copy_whose_process_is_killed_is_made_again(storage, files):
     local, name = files.make(), files.name()
     storage.put(local, A, name)
@@ -291,6 +292,7 @@ def test_a_copy_whose_process_is_killed_is_made_again(storage, files):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_copy_that_hangs_is_killed_at_its_deadline_and_made_again(storage, files):
     local, name = files.make(), files.name()
     storage.put(local, A, name)
@@ -303,6 +305,7 @@ def test_a_copy_that_hangs_is_killed_at_its_deadline_and_made_again(storage, fil
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_transfers_survive_the_death_of_the_service(storage, files):
     local, name = files.make(), files.name()
     storage.put(local, A, name)
@@ -327,6 +330,7 @@ def _answers(storage):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_copy_waits_for_storage_that_is_down(storage, files):
     local, name = files.make(), files.name()
     storage.put(local, A, name)

@@ -38,19 +38,7 @@ print(json.dumps({
     "listing": {d: sorted(found["Files"]) for d, found in listing["Successful"].items()},
 }))
 """
-    import subprocess
-
-    run = subprocess.run(
-        [str(testbed.layout.bin / "python"), "-c", script],
-        input=json.dumps(lfns),
-        env=testbed.environment("production"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    dirac = json.loads(run.stdout.splitlines()[-1])
+    dirac = testbed.python("production", script, lfns)
     rucio_side = """
 import json, sys
 from rucio.client import Client
@@ -63,17 +51,7 @@ directories = sorted({l.rpartition("/")[0] for l in lfns})
 listing = {d: sorted(c["name"] for c in client.list_content(scope(d), d) if c["type"] == "FILE") for d in directories}
 print(json.dumps({"replicas": replicas, "listing": listing}))
 """
-    run = subprocess.run(
-        [str(testbed.layout.bin / "python"), "-c", rucio_side],
-        input=json.dumps(lfns),
-        env=testbed.environment("robot"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert dirac == json.loads(run.stdout.splitlines()[-1])
+    assert dirac == testbed.python("robot", rucio_side, lfns)
     one = lfns[0].rpartition("/")[0]
     dls = testbed.run("production", testbed.layout.bin / "dls", one).stdout.split()
     assert sorted(f"{one}/{name}" for name in dls if f"{one}/{name}" in lfns) == dirac["listing"][one]
