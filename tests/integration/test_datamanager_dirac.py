@@ -23,14 +23,10 @@ def area(run_name: str) -> str:
 
 
 @pytest.fixture
-def local(testbed) -> Path:
-    """A file that the stack's user can read."""
-    directory = testbed.layout.root / "test-files"
-    directory.mkdir(exist_ok=True)
-    directory.chmod(0o777)
-    path = directory / f"file{time.time_ns()}"
+def local(tmp_path: Path) -> Path:
+    """A file with a name and content of its own."""
+    path = tmp_path / f"file{time.time_ns()}"
     path.write_bytes(path.name.encode() * 1000)
-    path.chmod(0o644)
     return path
 
 
