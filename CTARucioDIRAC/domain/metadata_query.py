@@ -30,12 +30,17 @@ class Operator(StrEnum):
     GE = ">="
     IN = "in"
     NOT_IN = "nin"
-    EXISTS = "exists"  #: has any value at all; not in DIRAC's notation
+    EXISTS = "exists"  #: has any value at all; DIRAC writes ``"Any"``
+    MISSING = "missing"  #: has no value; DIRAC writes ``"Missing"``
+    LIKE = "like"  #: text with ``*`` for any characters and ``?`` for one
 
 
 _ORDER = {Operator.LT, Operator.LE, Operator.GT, Operator.GE}
 _SETS = {Operator.IN, Operator.NOT_IN}
-_SPELLED = {str(operator): operator for operator in Operator if operator is not Operator.EXISTS} | {"==": Operator.EQ}
+#: What DIRAC writes as a value of its own instead.
+_UNSPELLED = {Operator.EXISTS, Operator.MISSING, Operator.LIKE}
+_SPELLED = {str(operator): operator for operator in Operator if operator not in _UNSPELLED} | {"==": Operator.EQ}
+_WORDS = {"any": Operator.EXISTS, "missing": Operator.MISSING}
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class MetadataQuery:
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Say whether metadata fulfil the query.
 
-        A missing key fulfils no condition, not even ``!=``: nothing is known about it. A number and a text that
+        A missing key fulfils no condition but ``"Missing"``, not even ``!=``: nothing is known about it. A number and a text that
         spells it out are the same, as catalogues with typed keys and commands that pass text have it; a time is
         compared with ISO texts; otherwise values of different kinds are unequal and have no order.
         """
@@ -75,7 +80,8 @@ def parse_query(query: Mapping[str, Any]) -> MetadataQuery:
     ----------
     query : mapping
         ``{key: value}`` for equality, ``{key: [values]}`` for one of several, ``{key: {operator: value}}`` with the
-        operators ``= != < <= > >= in nin``. The conditions of one key must all hold.
+        operators ``= != < <= > >= in nin``. The conditions of one key must all hold. Without an operator, ``"Any"`` means
+        any value, ``"Missing"`` none, and ``*`` and ``?`` in a text stand for any characters and for one.
 
     Raises
     ------
@@ -95,8 +101,18 @@ def parse_query(query: Mapping[str, Any]) -> MetadataQuery:
         elif isinstance(wanted, (list, tuple, set, frozenset)):
             conditions.append(_condition(key, Operator.IN, wanted))
         else:
-            conditions.append(_condition(key, Operator.EQ, wanted))
+            conditions.append(_plain(key, wanted))
     return MetadataQuery(tuple(conditions))
+
+
+def _plain(key: str, wanted: Any) -> Condition:
+    """Condition of a value without operator."""
+    if isinstance(wanted, str):
+        if wanted.lower() in _WORDS:
+            return Condition(key, _WORDS[wanted.lower()], True)
+        if "*" in wanted or "?" in wanted:
+            return Condition(key, Operator.LIKE, wanted)
+    return _condition(key, Operator.EQ, wanted)
 
 
 def _condition(key: str, name: object, value: Any) -> Condition:
@@ -107,6 +123,8 @@ def _condition(key: str, name: object, value: Any) -> Condition:
         raise InvalidInput(f"metadata key {key!r}: unknown operator {name!r}; known are {known}") from None
     if isinstance(value, (list, tuple, set, frozenset)):
         values = tuple(_scalar(key, item) for item in value)
+        if any(isinstance(item, str) and item.lower() in _WORDS for item in values):
+            raise InvalidInput(f"metadata key {key!r}: Any and Missing can't be among other values: ask for them alone")
         if not values:
             raise InvalidInput(f"metadata key {key!r}: {operator} of an empty list")
         if operator in (Operator.EQ, Operator.IN):
@@ -157,7 +175,30 @@ def _comparable(stored: Any, wanted: Scalar) -> tuple[Any, Any] | None:
     one, other = number(stored), number(wanted)
     if other is not None:
         return (one, other) if one is not None else None
-    return (stored, wanted) if isinstance(stored, str) else None
+    if not isinstance(stored, str):
+        return None
+    time = as_time(wanted)
+    if time is not None and as_time(stored) is not None:  # "2026-05-01 10:00:00" and "2026-05-01T10:00:00" are one time
+        return as_time(stored), time
+    return stored, wanted
+
+
+def like(stored: Any, pattern: str) -> bool:
+    """Whether a text, or a number as it is written, is like a pattern with ``*`` and ``?``."""
+    if isinstance(stored, bool) or not isinstance(stored, (str, int, float)):
+        return False
+    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
+    return re.fullmatch(expression, str(stored), re.DOTALL) is not None
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d.*)?")
+
+
+def as_time(value: Any) -> dt.datetime | None:
+    """Time that a text with date and time of day means, or a time itself, in UTC; None for anything else."""
+    if isinstance(value, str) and not _TIME.fullmatch(value):
+        return None
+    return _time(value)
 
 
 def _time(value: Any) -> dt.datetime | None:
@@ -181,9 +222,13 @@ def _equal(stored: Any, wanted: Scalar) -> bool:
 
 
 def _holds(condition: Condition, stored: Any) -> bool:
-    if stored is None or condition.operator is Operator.EXISTS:
-        return stored is not None
     operator, wanted = condition.operator, condition.value
+    if operator is Operator.MISSING:
+        return stored is None
+    if stored is None or operator is Operator.EXISTS:
+        return stored is not None
+    if operator is Operator.LIKE:
+        return like(stored, str(wanted))
     if isinstance(wanted, tuple):
         found = any(_equal(stored, item) for item in wanted)
         return found if operator is Operator.IN else not found

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from CTARucioDIRAC.domain import errors
-from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator, Scalar, number
+from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator, Scalar, as_time, number
 
 #: Columns of Rucio's own table of DIDs that hold what users set; they can't be mixed with other keys in a search.
 USER_COLUMNS = (
@@ -104,7 +104,8 @@ def rucio_filters(query: MetadataQuery, prefix: str) -> SearchPlan:
     asked = [c for c in query.conditions if c.key not in columns] or list(query.conditions)
     base = {"name": f"{prefix}*"} if prefix else {}
     groups = [base]
-    exact = len(asked) == len(query.conditions)
+    exact = len(asked) == len(query.conditions) and not any(c.operator is Operator.MISSING for c in asked)
+    asked = [c for c in asked if c.operator is not Operator.MISSING]  # the server can't look for it
     for condition in asked:
         alternatives = [_one(condition, value) for value in _values(condition)]
         taken = {key for group in groups for key in group}
@@ -116,6 +117,8 @@ def rucio_filters(query: MetadataQuery, prefix: str) -> SearchPlan:
         exact = exact and all(sure for _, sure in alternatives)
         groups = [group | alt for group, (alt, _) in itertools.product(groups, alternatives)]
     loose = base | {c.key: ANY_VALUE for c in asked}
+    if loose == {}:
+        groups, loose = [{"name": ANY_VALUE}], {"name": ANY_VALUE}
     return SearchPlan(requests=_packed(groups), loose=[loose], exact=exact)
 
 
@@ -143,6 +146,8 @@ def _one(condition: Condition, value: Scalar) -> tuple[dict[str, Any], bool]:
     key, operator = condition.key, condition.operator
     if operator is Operator.IN:
         operator = Operator.EQ
+    elif operator is Operator.LIKE:
+        return _alike(key, str(value))
     elif operator in (Operator.NOT_IN, Operator.EXISTS):
         return {key: ANY_VALUE}, operator is Operator.EXISTS
     if isinstance(value, bool):  # the server's cast takes 1 for true
@@ -150,7 +155,7 @@ def _one(condition: Condition, value: Scalar) -> tuple[dict[str, Any], bool]:
     spelled = number(value)
     if spelled is not None:
         return {key + _SUFFIX[operator]: spelled}, True
-    time = _as_time(value)
+    time = as_time(value)
     if time is not None:
         return _around(key, operator, time), False
     text = str(value)
@@ -162,19 +167,18 @@ def _one(condition: Condition, value: Scalar) -> tuple[dict[str, Any], bool]:
     return {key + _SUFFIX[operator]: text}, operator is Operator.NE
 
 
-def _as_time(value: Scalar) -> dt.datetime | None:
-    """Time of a value, in UTC without saying so, as ISO texts are kept."""
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).replace(tzinfo=None) if value.tzinfo else value
-    try:
-        return dt.datetime.strptime(str(value)[:19], "%Y-%m-%dT%H:%M:%S")
-    except ValueError:
-        return None
+def _alike(key: str, pattern: str) -> tuple[dict[str, Any], bool]:
+    """Filter for a pattern; one with more than stars finds too much."""
+    sent = _pattern(pattern.replace("?", "*"))
+    if not sent.strip("*"):
+        return {key: ANY_VALUE}, not pattern.strip("*")
+    return {key: sent}, sent == pattern
 
 
 def _around(key: str, operator: Operator, time: dt.datetime) -> dict[str, Any]:
-    """Filter for ISO texts near a time: to the minute, as the server would make a time of one with seconds."""
-    before = time.strftime("%Y-%m-%dT%H:%M")
+    """Filter for ISO texts near a time, with ``T`` or a space in them: not to the second, which the server would take
+    for a time."""
+    before = time.strftime("%Y-%m-%d %H:%M")
     after = (time + dt.timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M")
     if operator in (Operator.GT, Operator.GE):
         return {f"{key}.gte": before}

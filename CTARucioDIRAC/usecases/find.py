@@ -23,12 +23,12 @@ _COLLECTIONS = frozenset({DidType.DATASET, DidType.CONTAINER})
 def find_files(gateway: RucioGateway, query: MetadataQuery, path: str, vo: str) -> Iterator[Did]:
     """Files below a directory that fulfil a query with their own metadata, or those of a directory above them.
 
-    A condition that the directories above a file fulfil needn't be fulfilled by the file itself. Each file comes once,
-    in no order. The number of requests grows with the number of different sets of conditions that directories fulfil,
-    not with the number of directories or files, but for ⌈files found / 1000⌉ to sort out what isn't alive.
+    What a file says itself counts, or else what the nearest directory above it says. Each file comes once, in no order.
+    The number of requests grows with the number of different sets of conditions that directories fulfil, and with the
+    conditions, not with the number of directories or files, but for ⌈files found / 1000⌉ to sort out what isn't alive.
     """
     return _in_scopes(
-        gateway, path, vo, query.keys, lambda scope, prefix: _find_in_scope(gateway, query, scope, prefix)
+        gateway, path, vo, _needed(query), lambda scope, prefix: _find_in_scope(gateway, query, scope, prefix)
     )
 
 
@@ -52,34 +52,75 @@ def _in_scopes(
 
 def _find_in_scope(gateway: RucioGateway, query: MetadataQuery, scope: str, prefix: str) -> Iterator[Did]:
     fulfilled = _fulfilled_by_directories(gateway, query, scope, prefix)
-    open_sets = {_rest(query, done) for done in fulfilled.values()} | {query}
+    unsaid = _unsaid(query)
+    open_sets = {_rest(query, done) for done in (*fulfilled.values(), unsaid)}
+    contradicting = _Contradicting(gateway, scope, prefix)
     for rest in sorted(open_sets, key=lambda q: len(q.conditions)):
+        if any(c.operator is Operator.MISSING for c in rest.conditions):
+            continue  # the directories have the key: every file below them has
         below = prefix
-        if rest != query:  # only below the directories that leave just this open
+        if rest != _rest(query, unsaid):  # only below the directories that leave just this open
             common = os.path.commonprefix([f"{d}/" for d, done in fulfilled.items() if _rest(query, done) == rest])
             below = max(prefix, common, key=len)
+        done_above = [c for c in query.conditions if c not in rest.conditions]
         for did in gateway.find_dids(scope, rest, types={DidType.FILE}, prefix=below):
-            if _rest(query, _above(fulfilled, did.name)) == rest:
+            if _rest(query, _above(fulfilled, did.name, unsaid)) == rest and not any(
+                did in contradicting.of(condition) for condition in done_above
+            ):
                 yield did
+
+
+class _Contradicting:
+    """Files that have a key themselves, with a value that doesn't fulfil what the directories above them do."""
+
+    def __init__(self, gateway: RucioGateway, scope: str, prefix: str) -> None:
+        self._gateway, self._scope, self._prefix = gateway, scope, prefix
+        self._having: dict[str, set[Did]] = {}
+        self._found: dict[Condition, set[Did]] = {}
+
+    def of(self, condition: Condition) -> set[Did]:
+        if condition not in self._found:
+            if condition.key not in self._having:
+                self._having[condition.key] = self._search(Condition(condition.key, Operator.EXISTS, True))
+            having = self._having[condition.key]
+            fine = self._search(condition) if having and condition.operator is not Operator.MISSING else set()
+            self._found[condition] = having - fine
+        return self._found[condition]
+
+    def _search(self, condition: Condition) -> set[Did]:
+        query = MetadataQuery((condition,))
+        return set(self._gateway.find_dids(self._scope, query, types={DidType.FILE}, prefix=self._prefix))
+
+
+def _needed(query: MetadataQuery) -> frozenset[str]:
+    """Keys out of which whatever is found has all."""
+    return frozenset(c.key for c in query.conditions if c.operator is not Operator.MISSING)
+
+
+def _unsaid(query: MetadataQuery) -> frozenset[Condition]:
+    """Conditions that are fulfilled where nothing is said."""
+    return frozenset(c for c in query.conditions if c.operator is Operator.MISSING)
 
 
 def find_directories(gateway: RucioGateway, query: MetadataQuery, path: str, vo: str) -> Iterator[Did]:
     """Directories at and below a path that fulfil a query with their own metadata and those of directories above."""
     return _in_scopes(
-        gateway, path, vo, query.keys, lambda scope, prefix: _directories_in_scope(gateway, query, scope, prefix)
+        gateway, path, vo, _needed(query), lambda scope, prefix: _directories_in_scope(gateway, query, scope, prefix)
     )
 
 
 def _directories_in_scope(gateway: RucioGateway, query: MetadataQuery, scope: str, prefix: str) -> Iterator[Did]:
     fulfilled = _fulfilled_by_directories(gateway, query, scope, prefix)
-    if query.conditions and not any(not _rest(query, done).conditions for done in fulfilled.values()):
+    unsaid = _unsaid(query)
+    if all(_rest(query, done).conditions for done in (*fulfilled.values(), unsaid)):
         return
     own = Did(scope, prefix.rstrip("/"))
     top = [did for did, record in alive(gateway, [own]).items() if record.type is not DidType.FILE]
     for did in (*top, *(found.did for found in gateway.find_names(scope, prefix, _COLLECTIONS))):
         if did.name.endswith(f"/{FILES_DATASET}"):
             continue
-        if not _rest(query, fulfilled.get(did.name) or _above(fulfilled, did.name)).conditions:
+        done = fulfilled[did.name] if did.name in fulfilled else _above(fulfilled, did.name, unsaid)
+        if not _rest(query, done).conditions:
             yield did
 
 
@@ -117,12 +158,14 @@ def _directory_metadata(
     return {did.name: values for did, values in found.items() if values}
 
 
-def _above(fulfilled: dict[str, frozenset[Condition]], name: str) -> frozenset[Condition]:
-    """What the nearest directory above a name fulfils."""
+def _above(
+    fulfilled: dict[str, frozenset[Condition]], name: str, unsaid: frozenset[Condition]
+) -> frozenset[Condition]:
+    """What the nearest directory above a name fulfils; ``unsaid`` if none says anything."""
     for above in reversed(ancestors_of(name)):
         if above in fulfilled:
             return fulfilled[above]
-    return frozenset()
+    return unsaid
 
 
 def _rest(query: MetadataQuery, done: Iterable[Condition]) -> MetadataQuery:

@@ -40,6 +40,9 @@ def test_notation() -> None:
         {"a": {"~": 1}},
         {"a": {"like": "x"}},
         {"a": {"exists": True}},
+        {"a": {"missing": True}},
+        {"a": [1, "Missing"]},
+        {"a": {"in": ["x", "any"]}},
         {"a": {}},
         {"a": []},
         {"a": None},
@@ -93,6 +96,31 @@ def test_times() -> None:
     assert not matches({"t": time}, t=20260501)
 
 
+def test_diracs_words_and_wildcards() -> None:
+    assert matches({"n": "Any"}, n=0)
+    assert not matches({"n": "any"})
+    assert matches({"n": "Missing"})
+    assert matches({"n": "missing"}, n=None)
+    assert not matches({"n": "Missing"}, n=0)
+    assert matches({"s": "prod*"}, s="prod6")
+    assert matches({"s": "prod?"}, s="prod6")
+    assert not matches({"s": "prod?"}, s="prod")
+    assert not matches({"s": "prod?"}, s="Xprod6")
+    assert matches({"n": "1*"}, n=15)
+    assert not matches({"b": "*"}, b=True)
+    assert matches({"s": "a.c*"}, s="a.cd")
+    assert not matches({"s": "a.c*"}, s="abcd")
+    assert matches({"s": {"=": "a*"}}, s="a*")
+    assert not matches({"s": {"=": "a*"}}, s="ab")
+
+
+def test_a_time_is_the_same_however_it_is_spelled() -> None:
+    assert matches({"t": "2026-05-01 10:00:00"}, t="2026-05-01T10:00:00")
+    assert matches({"t": {">": "2026-05-01 10:00:00"}}, t="2026-05-01T10:00:01")
+    assert not matches({"t": {"<": "2026-05-01T10:00:00"}}, t="2026-05-01 23:00:00")
+    assert matches({"t": {"<": "2026-05-01T10:00:00"}}, t="2026-05-01 09:00:00")
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [(5, 5), (5.5, 5.5), ("5", 5), ("-5", -5), ("2e1", 20.0), (".5", 0.5), (True, None), ("", None), ("5a", None)]
@@ -124,7 +152,15 @@ def plan(query: dict[str, Any], prefix: str = "") -> tuple[list[dict[str, Any]],
         ({"b": True}, [{"b": True}], False),
         ({"n": {"nin": [1]}}, [{"n": ANY_VALUE}], False),
         ({"n": {"=": 1, "in": [1, 2]}}, [{"n": 1}], False),
-        ({"t": {">": "2026-05-01T10:00:30"}}, [{"t.gte": "2026-05-01T10:00"}], False),
+        ({"t": {">": "2026-05-01T10:00:30"}}, [{"t.gte": "2026-05-01 10:00"}], False),
+        ({"t": {"<": "2026-05-01 10:00:30"}}, [{"t.lte": "2026-05-01T10:01"}], False),
+        ({"s": "prod6*"}, [{"s": "prod6*"}], True),
+        ({"s": "prod?"}, [{"s": "prod*"}], False),
+        ({"s": "*"}, [{"s": ANY_VALUE}], True),
+        ({"s": "?"}, [{"s": ANY_VALUE}], False),
+        ({"s": "Any"}, [{"s": ANY_VALUE}], True),
+        ({"s": "Missing", "n": 1}, [{"n": 1}], False),
+        ({"s": "Missing"}, [{"name": ANY_VALUE}], False),
         ({"version": "v1", "n": 1}, [{"n": 1}], False),
         ({"version": "v1"}, [{"version": "v1"}], True),
     ],
