@@ -17,6 +17,9 @@ from .names import NameVerbs, type_word
 from .protocol import DidType
 from .verbs import CHUNK, by_list, some
 
+#: GUIDs that fit in the address of one request.
+_GUIDS = 40
+
 
 class MetadataVerbs(NameVerbs):
     """See :class:`~.protocol.RucioGateway` for what each verb promises."""
@@ -42,6 +45,23 @@ class MetadataVerbs(NameVerbs):
         for key in dict.fromkeys(keys):
             with contextlib.suppress(errors.NotFound), self._doing(f"removing metadata key {key!r} of {did}"):
                 self._client.delete_metadata(did.scope, did.name, key)
+
+    def clear_metadata(self, keys: Mapping[Did, Collection[str]]) -> None:
+        self.set_metadata({did: dict.fromkeys(some_keys) for did, some_keys in keys.items()})
+
+    def find_guids(self, scope: str, guids: Collection[str]) -> dict[str, list[Did]]:
+        wanted = {translate.guid_to_rucio(guid): guid for guid in guids}
+        found: dict[str, list[Did]] = {}
+        for chunk in chunks(wanted, _GUIDS):
+            # with hyphens: the server takes digits alone for a number
+            conditions = [{"guid": translate.guid_from_rucio(guid)} for guid in chunk]
+            what = f"looking for {len(chunk)} GUIDs in scope {scope}"
+            names = list(self._stream(lambda: self._client.list_dids(scope, conditions, did_type="file"), what))  # noqa: B023
+            now = dt.datetime.now(dt.UTC)
+            for did, record in self.get_dids(Did(scope, name) for name in names).items():
+                if record.guid and not record.expired(now):
+                    found.setdefault(wanted[translate.guid_to_rucio(record.guid)], []).append(did)
+        return found
 
     def get_metadata(self, dids: Iterable[Did]) -> dict[Did, dict[str, Any]]:
         found: dict[Did, dict[str, Any]] = {}

@@ -8,12 +8,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from CTARucioDIRAC.domain import errors
+from CTARucioDIRAC.domain.accounts import MANAGER, Privileges
 from CTARucioDIRAC.domain.identifiers import Did, chunks, validate_did
 
 from . import translate
 from .protocol import Content, Depth, DidRecord, DidType
 from .verbs import CHUNK, Verbs, by_list, some
 
+#: No rule has this id: the server answers whether it would let us change it, or else that it isn't there.
+_NO_RULE = "0" * 32
 _COLLECTIONS = frozenset({DidType.DATASET, DidType.CONTAINER})
 
 
@@ -33,12 +36,27 @@ class NameVerbs(Verbs):
         return {str(answer["scope"]): str(answer["account"]) for answer in answers}
 
     def is_admin(self) -> bool:
-        if self.account == "root":
-            return True
+        return self.account == "root" or "admin" in self._account_attributes()
+
+    def privileges(self) -> Privileges:
+        attributes = {"admin"} if self.account == "root" else self._account_attributes()
+        if "admin" in attributes:
+            return Privileges(admin=True, manager=True, owners_decide=True)
+        try:
+            with self._doing(f"asking whether account {self.account} may change rules of its own"):
+                self._client.update_replication_rule(_NO_RULE, {})
+        except errors.NotFound:  # allowed, had there been such a rule
+            return Privileges(admin=False, manager=MANAGER in attributes, owners_decide=True)
+        except errors.NotAllowed:
+            pass
+        return Privileges(admin=False, manager=False, owners_decide=False)
+
+    def _account_attributes(self) -> set[str]:
+        """Keys of the account's attributes: to Rucio, one counts whatever its value."""
         what = f"reading the attributes of account {self.account}"
         answers = list(self._stream(lambda: self._client.list_account_attributes(self.account), what))
         pairs = [item for answer in answers for item in (answer if isinstance(answer, list) else [answer])]
-        return any(item.get("key") == "admin" and item.get("value") in (True, "True", "true", 1) for item in pairs)
+        return {str(item["key"]) for item in pairs}
 
     def get_dids(self, dids: Iterable[Did]) -> dict[Did, DidRecord]:
         found: dict[Did, DidRecord] = {}
@@ -154,6 +172,15 @@ class NameVerbs(Verbs):
         except errors.Conflict:
             record = self.get_dids([did]).get(did)
             if record is None or record.is_open is not False:
+                raise
+
+    def reopen(self, did: Did) -> None:
+        try:
+            with self._doing(f"opening {did} again"):
+                self._client.set_status(did.scope, did.name, open=True)
+        except errors.Conflict:
+            record = self.get_dids([did]).get(did)
+            if record is None or not record.is_open:
                 raise
 
     def list_content(self, did: Did) -> list[Content]:

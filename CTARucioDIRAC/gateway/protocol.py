@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from CTARucioDIRAC.domain.accounts import Privileges
 from CTARucioDIRAC.domain.identifiers import Did
 from CTARucioDIRAC.domain.metadata_query import MetadataQuery
 
@@ -86,6 +87,9 @@ class RucioGateway(Protocol):
     def is_admin(self) -> bool:
         """Whether the gateway's account has Rucio's attribute ``admin``, or is root."""
 
+    def privileges(self) -> Privileges:
+        """What the gateway's account may do by itself, and as an owner, under the policy that the server has."""
+
     def get_dids(self, dids: Iterable[Did]) -> dict[Did, DidRecord]:
         """Look names up; unknown ones are absent from the answer, expired ones are in it."""
 
@@ -118,6 +122,9 @@ class RucioGateway(Protocol):
 
     def close(self, did: Did) -> None:
         """Close a collection: nothing can be attached any more. Closing twice succeeds."""
+
+    def reopen(self, did: Did) -> None:
+        """Open a closed collection again, for which Rucio wants an administrator; an open one is left alone."""
 
     def list_content(self, did: Did) -> list[Content]:
         """Direct members of a collection."""
@@ -267,6 +274,12 @@ class RucioGateway(Protocol):
     def delete_metadata(self, did: Did, keys: Iterable[str]) -> None:
         """Remove keys of a DID; those that aren't there are fine."""
 
+    def clear_metadata(self, keys: Mapping[Did, Collection[str]]) -> None:
+        """Remove keys of many DIDs, ⌈N / 1000⌉ requests; NotFound names the missing DIDs, the others are done.
+
+        The keys are left with nothing in them (null), which counts as absent in every answer and search.
+        """
+
     def get_metadata(self, dids: Iterable[Did]) -> dict[Did, dict[str, Any]]:
         """Keys of DIDs; unknown DIDs are absent, known ones without metadata have ``{}``.
 
@@ -280,6 +293,12 @@ class RucioGateway(Protocol):
         """DIDs of a scope that carry fulfilling metadata themselves (nothing is inherited), each once, in no order.
 
         Names that have expired are gone.
+        """
+
+    def find_guids(self, scope: str, guids: Collection[str]) -> dict[str, list[Did]]:
+        """Files of a scope by GUID, as the GUIDs were written; those that nothing has are absent.
+
+        Some 40 GUIDs are asked for in one request. Names that have expired are gone.
         """
 
     def has_metadata(self, scope: str, keys: Collection[str], prefix: str = "") -> bool:

@@ -306,5 +306,5 @@ def metadata(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value.strftime("%a, %d %b %Y %H:%M:%S UTC") if isinstance(value, dt.datetime) else value
         for key, value in answer.items()
-        if key not in ("scope", "name")
+        if key not in ("scope", "name") and value is not None
     }

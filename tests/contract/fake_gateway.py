@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from CTARucioDIRAC.domain import errors
+from CTARucioDIRAC.domain.accounts import Privileges
 from CTARucioDIRAC.domain.identifiers import Did, chunks, validate_did
 from CTARucioDIRAC.domain.metadata_query import MetadataQuery
 from CTARucioDIRAC.gateway import translate
@@ -43,6 +44,8 @@ from CTARucioDIRAC.gateway.protocol import (
 from CTARucioDIRAC.gateway.replicas import check_same_content
 from CTARucioDIRAC.gateway.verbs import CHUNK
 
+#: Accounts that manage all data without being administrators.
+DATA_MANAGERS = ("ctaoprod", "ctaodata")
 RSES = ("CNAF-DISK", "LAPALMA-DISK", "PIC-BUFFER", "PIC-DISK", "PIC-TAPE")
 
 
@@ -79,7 +82,7 @@ class FakeGateway:
     account : str
         Account that speaks through it.
     admin : bool
-        Whether that account may change rules, as Rucio's generic policy has it.
+        Whether that account may change rules and copies; others may not, as Rucio's generic policy has it.
     """
 
     def __init__(self, account: str = "ctaoprod", admin: bool = True) -> None:
@@ -185,7 +188,11 @@ class FakeGateway:
 
     def is_admin(self) -> bool:
         self._ask()
-        return self.admin
+        return self.admin and self.account not in DATA_MANAGERS
+
+    def privileges(self) -> Privileges:
+        self.requests += 2
+        return Privileges(admin=self.is_admin(), manager=self.admin, owners_decide=self.admin)
 
     def get_dids(self, dids: Iterable[Did]) -> dict[Did, DidRecord]:
         wanted = list(dict.fromkeys(dids))
@@ -269,6 +276,11 @@ class FakeGateway:
     def close(self, did: Did) -> None:
         self._ask()
         self.records[did] = replace(self._existing(did), is_open=False)
+
+    def reopen(self, did: Did) -> None:
+        self._ask()
+        self._need_admin(f"open {did}")
+        self.records[did] = replace(self._existing(did), is_open=True)
 
     def list_content(self, did: Did) -> list[Content]:
         self._ask()
@@ -620,7 +632,24 @@ class FakeGateway:
         wanted = list(dict.fromkeys(dids))
         if wanted:
             self._ask(2 * len(wanted))
-        return {did: dict(self.metadata.get(did, {})) for did in wanted if did in self.records}
+        return {
+            did: {key: value for key, value in self.metadata.get(did, {}).items() if value is not None}
+            for did in wanted
+            if did in self.records
+        }
+
+    def clear_metadata(self, keys: Mapping[Did, Collection[str]]) -> None:
+        self.set_metadata({did: dict.fromkeys(some_keys) for did, some_keys in keys.items()})
+
+    def find_guids(self, scope: str, guids: Collection[str]) -> dict[str, list[Did]]:
+        self.requests += -(-len(set(guids)) // 40)
+        wanted = {translate.guid_to_rucio(guid): guid for guid in guids}
+        found: dict[str, list[Did]] = {}
+        for did, record in list(self.records.items()):
+            guid = translate.guid_to_rucio(record.guid) if record.guid else None
+            if did.scope == scope and guid in wanted and not record.expired(self.now):
+                found.setdefault(wanted[guid], []).append(did)
+        return found
 
     def find_dids(
         self, scope: str, query: MetadataQuery, *, types: Collection[DidType] | None = None, prefix: str = ""
@@ -637,7 +666,7 @@ class FakeGateway:
     def has_metadata(self, scope: str, keys: Collection[str], prefix: str = "") -> bool:
         self._ask()
         return any(
-            set(keys) & meta.keys()
+            any(meta.get(key) is not None for key in keys)
             for did, meta in self.metadata.items()
             if did.scope == scope and did.name.startswith(prefix)
         )

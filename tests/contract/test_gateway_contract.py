@@ -12,6 +12,7 @@ import pytest
 from fake_gateway import FakeGateway
 
 from CTARucioDIRAC.domain import errors
+from CTARucioDIRAC.domain.accounts import Privileges
 from CTARucioDIRAC.domain.identifiers import Did
 from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator, parse_query
 from CTARucioDIRAC.gateway.protocol import (
@@ -92,8 +93,12 @@ def test_scopes_are_added_once(gateway: RucioGateway, area: Area) -> None:
 
 def test_who_may_do_what(gateway: RucioGateway, area: Area, speak: Callable[[str], RucioGateway]) -> None:
     assert gateway.list_scope_owners()[area.scope] == "ctaoprod"
-    assert gateway.is_admin()
-    assert not speak("user").is_admin()
+    assert not gateway.is_admin()
+    assert speak("admin").is_admin()
+    assert gateway.privileges() == Privileges(admin=False, manager=True, owners_decide=True)
+    user = speak("user")
+    assert not user.is_admin()
+    assert not user.privileges().manager
 
 
 def test_unknown_names_are_absent(gateway: RucioGateway, area: Area) -> None:
@@ -383,6 +388,58 @@ def test_metadata(gateway: RucioGateway, area: Area) -> None:
         gateway.set_metadata({files[1].did: {"dotted.key": 1}})
 
 
+def test_removing_metadata_of_many(gateway: RucioGateway, area: Area) -> None:
+    files = area.files(3)
+    gateway.add_replicas(DISK, files)
+    gateway.set_metadata({did: {"n": 1, "s": "x", "version": "v1"} for did in dids(files)})
+    before = gateway.requests
+    gateway.clear_metadata({did: ["n", "version", "nothing"] for did in dids(files[:2])})
+    assert gateway.requests == before + 1
+    assert gateway.get_metadata(dids(files)) == {
+        files[0].did: {"s": "x"},
+        files[1].did: {"s": "x"},
+        files[2].did: {"n": 1, "s": "x", "version": "v1"},
+    }
+    for query in ({"n": 1}, {"n": "Any"}, {"n": {"!=": 5}}, {"n": {"nin": [5]}}, {"version": "v1"}, {"n": "*"}):
+        assert list(gateway.find_dids(area.scope, parse_query(query))) == [files[2].did], query
+    assert not gateway.has_metadata(area.scope, {"nothing"})
+    gateway.clear_metadata({files[2].did: ["n"]})
+    assert not gateway.has_metadata(area.scope, {"n"})
+    with pytest.raises(errors.NotFound, match="nothing"):
+        gateway.clear_metadata({area.did("nothing"): ["n"]})
+
+
+def test_finding_guids(gateway: RucioGateway, area: Area) -> None:
+    files = area.files(45)
+    digits = FileRecord(area.did("digits"), 1, adler32="00000001", guid="1" * 32)
+    gateway.add_replicas(DISK, [*files, digits])
+    wanted = [file.guid or "" for file in files]
+    unknown = str(uuid.uuid4())
+    found = gateway.find_guids(area.scope, [*wanted, unknown, "1" * 32])
+    assert found == {file.guid: [file.did] for file in files} | {"1" * 32: [digits.did]}
+    gateway.expire([files[0].did])
+    assert gateway.find_guids(area.scope, wanted[:1]) == {}
+    assert gateway.find_guids("nosuchscope", wanted) == {}
+
+
+def test_collections_are_opened_again(
+    gateway: RucioGateway, area: Area, speak: Callable[[str], RucioGateway]
+) -> None:
+    files = area.files(1)
+    gateway.add_replicas(DISK, files)
+    gateway.add_datasets([area.did("d")])
+    gateway.reopen(area.did("d"))
+    gateway.close(area.did("d"))
+    with pytest.raises(errors.NotAllowed):
+        speak("user").reopen(area.did("d"))
+    for _ in range(2):
+        speak("admin").reopen(area.did("d"))
+    gateway.attach({area.did("d"): dids(files)})
+    assert gateway.get_dids([area.did("d")])[area.did("d")].is_open
+    with pytest.raises(errors.NotFound):
+        speak("admin").reopen(area.did("nothing"))
+
+
 SEARCHES: list[tuple[dict[str, Any], list[int]]] = [
     ({"n": 3}, [3]),
     ({"n": "3"}, [3]),
@@ -411,6 +468,14 @@ SEARCHES: list[tuple[dict[str, Any], list[int]]] = [
     ({"nokey": 1}, []),
     ({"n": "three"}, []),
     ({"percent": "100%"}, [1]),
+    ({"parity": "Missing"}, []),
+    ({"nokey": "Missing", "n": {"<": 2}}, [0, 1]),
+    ({"word": "construed?"}, list(range(10))),
+    ({"word": "*d1"}, [1]),
+    ({"word": "??nstrued[12]"}, []),
+    ({"n": "any", "parity": "e*"}, [0, 2, 4, 6, 8]),
+    ({"when": {">=": "2026-05-01 10:08:00"}}, [8, 9]),
+    ({"when": {"<": "2026-05-01 10:02:00"}}, [0, 1]),
 ]
 
 
