@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from . import scopes
 from .errors import InvalidInput
 
 T = TypeVar("T")
@@ -16,8 +17,8 @@ _NAME = re.compile(r"/[A-Za-z0-9][/A-Za-z0-9.\-_]*")
 _SCOPE = re.compile(r"[a-zA-Z_\-.0-9]+")
 MAX_NAME_LENGTH = 250
 MAX_SCOPE_LENGTH = 25
-#: Scope of what lies above all scopes, such as ``/ctao``.
-ROOT_SCOPE = "root"
+#: Scope of what lies above all scopes, such as ``/ctao``, after CTAO's algorithm.
+ROOT_SCOPE = scopes.ROOT_SCOPE
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,24 +77,28 @@ def is_path(name: str) -> bool:
 
 
 def scope_of(lfn: str) -> str:
-    """Scope of a path after CTAO's algorithm ``ctao_bdms``.
+    """Scope of a valid path, after the rules in use (see :mod:`.scopes`)."""
+    return scopes.rules().scope_of(lfn)
 
-    Parameters
-    ----------
-    lfn : str
-        Valid path (see :func:`validate_lfn`).
 
-    Returns
-    -------
-    str
-        The second component; ``user.<name>`` below ``/<vo>/user/<x>/<name>``; ``root`` for what lies above a scope.
+def explicit_did(lfn: object) -> Did | None:
+    """Data identifier of a name written as ``scope:name``; None if it is written as a path.
+
+    DIRAC's commands only take what begins with a slash: ``/scope:name``, which can't be a path, is the same.
+
+    Raises
+    ------
+    InvalidInput
+        There is a colon, but what is before or after it can't be a scope or a name.
     """
-    parts = [part for part in lfn.split("/") if part]
-    if len(parts) < 2:
-        return ROOT_SCOPE
-    if parts[1] == "user":
-        return f"user.{parts[3]}" if len(parts) >= 4 else ROOT_SCOPE
-    return parts[1]
+    if not isinstance(lfn, str) or lfn[:4].lower() == "lfn:":
+        return explicit_did(lfn[4:]) if isinstance(lfn, str) and ":" in lfn[4:] else None
+    scope, colon, name = lfn.removeprefix("/").partition(":")
+    if not colon or "/" in scope:
+        return None
+    if name.startswith("/"):
+        name = validate_lfn(name)
+    return Did(validate_scope(scope), validate_name(name))
 
 
 def did_of(lfn: object) -> Did:
@@ -109,11 +114,16 @@ def did_of(lfn: object) -> Did:
     InvalidInput
         If it is neither.
     """
-    if isinstance(lfn, str) and lfn[:4].lower() != "lfn:" and not lfn.startswith("/") and ":" in lfn:
-        scope, _, name = lfn.partition(":")
-        return Did(validate_scope(scope), validate_name(name))
+    explicit = explicit_did(lfn)
+    if explicit is not None:
+        return explicit
     path = validate_lfn(lfn)
     return Did(validate_scope(scope_of(path)), path)
+
+
+def is_foreign(did: Did) -> bool:
+    """Whether a name is a path that the rules would look for in another scope."""
+    return did.name.startswith("/") and scope_of(did.name) != did.scope
 
 
 def lfn_of(did: Did) -> str:
@@ -122,7 +132,7 @@ def lfn_of(did: Did) -> str:
     Returns
     -------
     str
-        The name where the algorithm finds its scope from it, else ``scope:name``.
+        The name where the rules find its scope from it, else ``scope:name``.
     """
     if did.name.startswith("/") and scope_of(did.name) == did.scope:
         return did.name

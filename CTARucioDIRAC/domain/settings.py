@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 
-from .errors import InvalidSettings
+from .errors import InvalidInput, InvalidSettings
+from .scopes import EVERY, Algorithm, ScopeRules, parse_mapping
 
 _Address = Annotated[str, pydantic.StringConstraints(pattern=r"^https://[^/\s]+(/[^\s]*)?$")]
 
@@ -33,7 +35,12 @@ class CatalogueSettings(pydantic.BaseModel):
     RucioVO : str
         Rucio's own name of it; ``def`` on a server for one VO.
     ScopeAlgorithm : str
-        How a path gives its scope: ``ctao_bdms`` takes the second component, and the user's name below ``/<vo>/user``.
+        How a path gives its scope: ``ctao_bdms`` takes the second component, and the user's name below ``/<vo>/user``;
+        ``dirac`` takes the second component, and the first for ``/<vo>``.
+    ScopeMapping : str
+        Trees of paths that are in another scope than the algorithm's: ``/ctao/dark=dark-data, /ctao/site/*=site-{1}``.
+    ForeignScopes : str
+        Scopes that hold paths of other scopes' trees, to be listed with them; ``*`` looks into every scope.
     RequestTimeout : float
         Seconds to wait for one answer of Rucio.
     CatalogType, AccessType, Status, Master, CatalogURL
@@ -47,7 +54,9 @@ class CatalogueSettings(pydantic.BaseModel):
     CACertificate: Path | None = None
     VO: Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     RucioVO: Annotated[str, pydantic.StringConstraints(min_length=1)] = "def"
-    ScopeAlgorithm: Literal["ctao_bdms"] = "ctao_bdms"
+    ScopeAlgorithm: Literal["ctao_bdms", "dirac"] = "ctao_bdms"
+    ScopeMapping: str = ""
+    ForeignScopes: str = ""
     RequestTimeout: Annotated[float, pydantic.Field(ge=1, le=3600)] = 300.0
     CatalogType: Literal["CTARucioFileCatalog", "RucioFileCatalog"] = "CTARucioFileCatalog"
     AccessType: Literal["Read", "Write", "Read-Write"] = "Read-Write"
@@ -61,6 +70,33 @@ class CatalogueSettings(pydantic.BaseModel):
         if isinstance(values, dict) and not values.get("AuthHost") and values.get("RucioHost"):
             return values | {"AuthHost": values["RucioHost"]}
         return values
+
+    @pydantic.field_validator("ScopeMapping")
+    @classmethod
+    def _check_mapping(cls, value: str) -> str:
+        try:
+            parse_mapping(value)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @pydantic.field_validator("ForeignScopes")
+    @classmethod
+    def _check_scopes(cls, value: str) -> str:
+        for scope in _words(value):
+            if scope != EVERY and not re.fullmatch(r"[A-Za-z0-9.\-_]{1,25}", scope):
+                raise ValueError(f"{scope!r} is no scope: names of scopes with commas between them expected, or *")
+        return value
+
+    @property
+    def scope_rules(self) -> ScopeRules:
+        """How paths and scopes belong together."""
+        foreign = tuple(_words(self.ForeignScopes))
+        return ScopeRules(Algorithm(self.ScopeAlgorithm), parse_mapping(self.ScopeMapping), foreign)
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in (part.strip() for part in text.split(",")) if word]
 
 
 def catalogue_settings(options: Mapping[str, Any], section: str) -> CatalogueSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -34,6 +35,11 @@ def identify(lfns: Iterable[str], answers: Bulk[T]) -> dict[str, Did]:
         except InvalidInput as error:
             answers.failed[lfn] = error
     return dids
+
+
+def now() -> dt.datetime:
+    """The time."""
+    return dt.datetime.now(dt.UTC)
 
 
 def missing() -> NotFound:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from CTARucioDIRAC.domain.errors import CtaRucioError
-from CTARucioDIRAC.domain.identifiers import Did, did_of, lfn_of
+from CTARucioDIRAC.domain.identifiers import Did, did_of, explicit_did, is_foreign
 from CTARucioDIRAC.gateway.protocol import DidRecord, DidType, FileReplicas, RucioGateway
 
-from . import tree
+from . import resolve, tree
 from .bulk import Bulk, identify, missing
 from .files import alive
 
@@ -46,10 +46,11 @@ class Size:
 
 
 def _each(paths: Iterable[str], act: Callable[[str], T]) -> Bulk[T]:
+    """Act on each path, or ``scope:name``, written as it should be."""
     answers: Bulk[T] = Bulk()
     for path, did in identify(paths, answers).items():
         try:
-            answers.done[path] = act(did.name)
+            answers.done[path] = act(did.name if explicit_did(path) is None else str(did))
         except CtaRucioError as error:
             answers.failed[path] = error
     return answers
@@ -60,13 +61,14 @@ def list_all(gateway: RucioGateway, paths: Iterable[str], vo: str, *, details: b
 
     def one(path: str) -> Entries:
         listing = tree.list_directory(gateway, path, vo, links=details)
-        entries = Entries(listing.files, listing.directories, listing.links)
+        entries = Entries(listing.files, listing.directories, listing.links, listing.dids)
         if details:
-            records = alive(gateway, [did_of(name) for name in (*listing.files, *listing.directories)])
-            entries.records = {d.name: record for d, record in records.items() if d.name in listing.files}
-            entries.above = {d.name: record for d, record in records.items() if d.name in listing.directories}
-            found = gateway.list_replicas([record.did for record in entries.records.values()], all_states=True)
-            entries.replicas = {did.name: file for did, file in found.items()}
+            known = alive(gateway, listing.dids.values())
+            records = {lfn: known[did] for lfn, did in listing.dids.items() if did in known}
+            entries.records = {lfn: record for lfn, record in records.items() if lfn in listing.files}
+            entries.above = {lfn: record for lfn, record in records.items() if lfn in listing.directories}
+            names = {record.did: lfn for lfn, record in entries.records.items()}
+            entries.replicas = {names[did]: file for did, file in gateway.list_replicas(names, all_states=True).items()}
         return entries
 
     return _each(paths, one)
@@ -76,26 +78,35 @@ def dump_all(gateway: RucioGateway, paths: Iterable[str], vo: str) -> Bulk[Dump]
     """All files and directories below each directory."""
 
     def one(path: str) -> Dump:
-        names, collections = _below(gateway, path, vo)
-        records = alive(gateway, names)
-        _check(gateway, path, vo, bool(names or collections))
-        below = tree.directories_below(path, (did.name for did in names), collections)
-        return Dump({lfn_of(did): record for did, record in records.items()}, below)
+        files, collections = _below(gateway, path, vo)
+        records = alive(gateway, files)
+        _check(gateway, path, vo, bool(files or collections))
+        below = tree.directories_below(path, (did.name for did in files), collections)
+        names = resolve.lfns_of(gateway, records)
+        return Dump({names[did]: record for did, record in records.items()}, below)
 
     return _each(paths, one)
 
 
-def _below(gateway: RucioGateway, path: str, vo: str) -> tuple[list[Did], list[str]]:
-    """Files and collections below a directory."""
-    names: list[Did] = []
+def _below(gateway: RucioGateway, path: str, vo: str) -> tuple[dict[Did, int], list[str]]:
+    """Files, with their sizes, and collections below a directory."""
+    files: dict[Did, int] = {}
     collections: list[str] = []
-    for scope, prefix in tree.scopes_below(gateway, path, vo):
+    own = explicit_did(path)
+    if own is not None and not own.name.startswith("/"):
+        return {item.did: item.size or 0 for item in gateway.list_files(own)}, collections
+    places = [(own.scope, f"{own.name}/")] if own is not None else tree.scopes_below(gateway, path, vo)
+    for scope, prefix in places:
         for found in gateway.find_names(scope, prefix):
             if found.type is DidType.FILE:
-                names.append(found.did)
+                files[found.did] = found.size or 0
             else:
                 collections.append(found.did.name)
-    return names, collections
+    if not files and not collections and own is None:
+        did, record = resolve.look_up_one(gateway, path)
+        if record is not None and is_foreign(did):
+            return _below(gateway, str(did), vo)
+    return files, collections
 
 
 def _check(gateway: RucioGateway, path: str, vo: str, not_empty: bool) -> None:
@@ -112,8 +123,9 @@ def replicas_in(
 
     def one(path: str) -> dict[str, FileReplicas]:
         listing = tree.list_directory(gateway, path, vo)
-        found = gateway.list_replicas([did_of(name) for name in listing.files], all_states=all_states)
-        return {lfn_of(did): file for did, file in found.items() if file.replicas}
+        names = {listing.dids[lfn]: lfn for lfn in listing.files}
+        found = gateway.list_replicas(names, all_states=all_states)
+        return {names[did]: file for did, file in found.items() if file.replicas}
 
     return _each(paths, one)
 
@@ -125,18 +137,12 @@ def sizes(
 
     def one(path: str) -> Size:
         if recursive:
-            found = [
-                item
-                for scope, prefix in tree.scopes_below(gateway, path, vo)
-                for item in gateway.find_names(scope, prefix)
-            ]
-            files = {item.did: item.size or 0 for item in found if item.type is DidType.FILE}
-            collections = [item.did.name for item in found if item.type is not DidType.FILE]
+            files, collections = _below(gateway, path, vo)
             below = len(tree.directories_below(path, (did.name for did in files), collections))
-            _check(gateway, path, vo, bool(found))
+            _check(gateway, path, vo, bool(files or collections))
         else:
             listing = tree.list_directory(gateway, path, vo)
-            files = {did_of(name): size or 0 for name, size in listing.files.items()}
+            files = {listing.dids[lfn]: size or 0 for lfn, size in listing.files.items()}
             below = len(listing.directories)
         size = Size(sum(files.values()), len(files), below)
         if copies:

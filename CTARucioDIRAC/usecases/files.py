@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from CTARucioDIRAC.domain.errors import NotFound
-from CTARucioDIRAC.domain.identifiers import Did, ancestors_of, scope_of
+from CTARucioDIRAC.domain.identifiers import Did, ancestors_of
 from CTARucioDIRAC.gateway.protocol import DidRecord, DidType, FileReplicas, Replica, RucioGateway
 
-from . import tree
-from .bulk import ZERO_REPLICAS, Bulk, identify, missing
-
-
-def now() -> dt.datetime:
-    """The time."""
-    return dt.datetime.now(dt.UTC)
+from . import resolve, tree
+from .bulk import ZERO_REPLICAS, Bulk, missing
+from .bulk import now as now  # also for those who ask what is alive
 
 
 def alive(gateway: RucioGateway, dids: Iterable[Did]) -> dict[Did, DidRecord]:
@@ -28,10 +23,9 @@ def alive(gateway: RucioGateway, dids: Iterable[Did]) -> dict[Did, DidRecord]:
 def stat_files(gateway: RucioGateway, lfns: Iterable[str]) -> Bulk[DidRecord]:
     """Records of files; what isn't there, or is a directory, fails."""
     answers: Bulk[DidRecord] = Bulk()
-    dids = identify(lfns, answers)
-    records = alive(gateway, dids.values())
-    for lfn, did in dids.items():
-        record = records.get(did)
+    found = resolve.look_up(gateway, lfns, answers)
+    for lfn in found.dids:
+        record = found.record(lfn)
         if record is None or record.type is not DidType.FILE:
             answers.failed[lfn] = missing()
         else:
@@ -42,8 +36,8 @@ def stat_files(gateway: RucioGateway, lfns: Iterable[str]) -> Bulk[DidRecord]:
 def stat_directories(gateway: RucioGateway, lfns: Iterable[str], vo: str) -> Bulk[DidRecord | None]:
     """Records of directories: None for one that only names below it imply; what isn't there, or is a file, fails."""
     answers: Bulk[DidRecord | None] = Bulk()
-    dids = identify(lfns, answers)
-    records = alive(gateway, dids.values())
+    found = resolve.look_up(gateway, lfns, answers)
+    dids, records = found.dids, found.records
     directories = tree.are_directories(gateway, set(dids.values()), records, vo)
     for lfn, did in dids.items():
         if did in directories:
@@ -56,8 +50,8 @@ def stat_directories(gateway: RucioGateway, lfns: Iterable[str], vo: str) -> Bul
 def kinds(gateway: RucioGateway, lfns: Iterable[str], vo: str) -> Bulk[str | None]:
     """Say of each name whether it is a ``"file"``, a ``"directory"`` or nothing (None)."""
     answers: Bulk[str | None] = Bulk()
-    dids = identify(lfns, answers)
-    records = alive(gateway, dids.values())
+    found = resolve.look_up(gateway, lfns, answers)
+    dids, records = found.dids, found.records
     directories = tree.are_directories(gateway, set(dids.values()), records, vo)
     for lfn, did in dids.items():
         answers.done[lfn] = "directory" if did in directories else "file" if did in records else None
@@ -101,7 +95,7 @@ def inherited_metadata(gateway: RucioGateway, dids: Iterable[Did]) -> dict[Did, 
     Unknown DIDs are absent.
     """
     wanted = list(dict.fromkeys(dids))
-    above = {did: [Did(scope_of(path), path) for path in _paths_above(did)] for did in wanted}
+    above = {did: resolve.above_with_scope(did, _paths_above(did)) for did in wanted}
     everything = dict.fromkeys([*wanted, *(item for items in above.values() for item in items)])
     found = gateway.get_metadata(everything)
     merged: dict[Did, dict[str, Any]] = {}

@@ -7,14 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-from CTARucioDIRAC.domain.errors import InvalidInput
-from CTARucioDIRAC.domain.identifiers import Did, ancestors_of, did_of, scope_of
+from CTARucioDIRAC.domain.errors import InvalidInput, NotFound
+from CTARucioDIRAC.domain.identifiers import ancestors_of, did_of
 from CTARucioDIRAC.domain.metadata_fields import DIRECTORY_FIELDS, FILE_FIELDS, field_types
 from CTARucioDIRAC.gateway.protocol import Content, DidType, RucioGateway
 
 from . import tree
-from .bulk import missing
-from .files import alive, inherited_metadata
+from .bulk import Bulk, missing
+from .files import inherited_metadata
+from .resolve import above_with_scope, look_up, look_up_one
 
 #: So many names of a scope are looked at to see which keys are in use.
 _SAMPLE = 100
@@ -33,18 +34,18 @@ def of_file(gateway: RucioGateway, path: str) -> dict[str, Any]:
     NotFound
         No such name.
     """
-    did = did_of(path)
-    if did not in alive(gateway, [did]):
+    did, record = look_up_one(gateway, path)
+    if record is None:
         raise missing()
     return inherited_metadata(gateway, [did])[did]
 
 
 def of_directory(gateway: RucioGateway, path: str, vo: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Metadata of a directory, with those of the directories above it, and the path that each comes from."""
-    did = did_of(path)
-    if did not in tree.are_directories(gateway, [did], alive(gateway, [did]), vo):
+    did, record = look_up_one(gateway, path)
+    if did not in tree.are_directories(gateway, [did], {} if record is None else {did: record}, vo):
         raise missing()
-    way = [Did(scope_of(above), above) for above in ancestors_of(path)] + [did]
+    way = [*above_with_scope(did, ancestors_of(did.name) if did.name.startswith("/") else []), did]
     found = gateway.get_metadata(item for item in way if item.name != "/")
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -52,6 +53,24 @@ def of_directory(gateway: RucioGateway, path: str, vo: str) -> tuple[dict[str, A
         for key, value in found.get(item, {}).items():
             values[key], origins[key] = value, item.name
     return values, origins
+
+
+def set_all(gateway: RucioGateway, values: Mapping[str, Mapping[str, Any]]) -> None:
+    """Set metadata of files and directories; names in other scopes than the rules say are looked up.
+
+    Raises
+    ------
+    InvalidInput, NotFound, Conflict
+        Naming what can't be a name, isn't there, or is ambiguous; the others that are there are set.
+    """
+    try:
+        gateway.set_metadata({did_of(lfn): meta for lfn, meta in values.items()})
+    except NotFound:
+        answers: Bulk[None] = Bulk()
+        found = look_up(gateway, values, answers)
+        gateway.set_metadata({did: values[lfn] for lfn, did in found.dids.items()})
+        for error in answers.failed.values():
+            raise error from None
 
 
 def types_of(values: Mapping[str, Any]) -> dict[str, str]:

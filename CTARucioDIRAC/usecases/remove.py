@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, NotFound
-from CTARucioDIRAC.domain.identifiers import Did, did_of, lfn_of
+from CTARucioDIRAC.domain.identifiers import Did, explicit_did, lfn_of
 from CTARucioDIRAC.gateway.protocol import DidType, FileReplicas, Lock, ReplicaState, RucioGateway, Rule
 
 from . import tree
-from .bulk import Bulk, each_or_split, identify, missing
+from .bulk import Bulk, each_or_split, missing
 from .files import alive, stat_directories, stat_files
+from .resolve import look_up, look_up_one
 
 #: Rules are looked up file by file, as the server has no call for many: so many at the same time.
 _THREADS = 8
@@ -40,7 +41,7 @@ def remove_copies(gateway: RucioGateway, copies: Mapping[str, str]) -> Bulk[bool
 
     def remove(lfn: str) -> CtaRucioError | None:
         try:
-            _remove_copy(gateway, there.get(did_of(lfn)), copies[lfn], holders)
+            _remove_copy(gateway, there.get(stat.done[lfn].did), copies[lfn], holders)
         except CtaRucioError as error:
             return error
         return None
@@ -130,8 +131,8 @@ def remove_files(gateway: RucioGateway, lfns: Iterable[str]) -> Bulk[bool]:
     completed by the same call again.
     """
     answers: Bulk[bool] = Bulk()
-    names = identify(lfns, answers)
-    records = gateway.get_dids(names.values())
+    there_are = look_up(gateway, lfns, answers, expired=True)
+    names, records = there_are.dids, there_are.records
     good = {did: lfn for lfn, did in names.items() if did in records and records[did].type is DidType.FILE}
     for lfn, did in names.items():
         if did not in good:
@@ -201,25 +202,27 @@ def remove_directories(gateway: RucioGateway, lfns: Iterable[str], vo: str, *, r
     answers.failed = dict(stat.failed)
     for lfn in stat.done:
         try:
-            _remove_directory(gateway, did_of(lfn).name, vo, recursive)
+            _remove_directory(gateway, lfn, vo, recursive)
             answers.done[lfn] = True
         except CtaRucioError as error:
             answers.failed[lfn] = error
     return answers
 
 
-def _remove_directory(gateway: RucioGateway, path: str, vo: str, recursive: bool) -> None:
-    below = [
-        item for scope, prefix in tree.scopes_below(gateway, path, vo) for item in gateway.find_names(scope, prefix)
-    ]
+def _remove_directory(gateway: RucioGateway, lfn: str, vo: str, recursive: bool) -> None:
+    own, record = look_up_one(gateway, lfn)
+    path = own.name
+    places = tree.scopes_below(gateway, path, vo) if explicit_did(lfn) is None else [(own.scope, f"{path}/")]
+    if all(scope != own.scope for scope, _ in places):
+        places.append((own.scope, f"{path}/"))
+    below = [item for scope, prefix in places for item in gateway.find_names(scope, prefix)]
     files = [item for item in below if item.type is DidType.FILE]
     if files:
         raise Conflict(f"directory {path} isn't empty: it has {len(files)} files, such as {lfn_of(files[0].did)}")
     inner = [item.did for item in below if item.did.name != f"{path}/{tree.FILES_DATASET}"]
     if inner and not recursive:
         raise Conflict(f"directory {path} isn't empty: it has {len(inner)} directories, such as {lfn_of(inner[0])}")
-    own = did_of(path)
-    doomed = [item.did for item in below] + [did for did in alive(gateway, [own]) if did == own]
+    doomed = [item.did for item in below] + ([own] if record is not None else [])
     names = set(doomed)
     for did in doomed:
         foreign = [member.did for member in gateway.list_content(did) if member.did not in names]

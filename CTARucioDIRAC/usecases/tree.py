@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from CTARucioDIRAC.domain.errors import NotFound
-from CTARucioDIRAC.domain.identifiers import ROOT_SCOPE, Did, lfn_of, parent_of, scope_of
+from CTARucioDIRAC.domain.identifiers import Did, did_of, explicit_did, lfn_of, parent_of, scope_of
+from CTARucioDIRAC.domain.scopes import EVERY, rules
 from CTARucioDIRAC.gateway.protocol import Content, Depth, DidRecord, DidType, RucioGateway
 
+from . import resolve
 from .bulk import missing
+from .resolve import THREADS as THREADS
 
 #: Dataset for the files of a directory whose own name is a container's; it isn't shown.
 FILES_DATASET = ".files"
 _COLLECTIONS = frozenset({DidType.DATASET, DidType.CONTAINER})
 #: Up to this many names below a common beginning are read to see which of them are directories.
 _GLANCE = 2000
-#: Scopes are looked into one by one: so many at the same time.
-THREADS = 8
 
 
 @dataclass
@@ -40,20 +41,35 @@ class Listing:
         Whether the directory is a collection in Rucio (else it's implied by names below), by path.
     links : dict
         Members of the dataset that lie elsewhere, by logical file name.
+    dids : dict
+        Where each file, and each directory that is a collection, is registered, by logical file name.
     """
 
     files: dict[str, int | None] = field(default_factory=dict)
     directories: dict[str, bool] = field(default_factory=dict)
     links: dict[str, Did] = field(default_factory=dict)
+    dids: dict[str, Did] = field(default_factory=dict)
+
+    def add(self, found: Content) -> None:
+        """Add an entry; of a path in two scopes, the first keeps the path for its name."""
+        lfn = found.did.name if found.did.name.startswith("/") else str(found.did)
+        if found.type is not DidType.FILE:
+            self.directories[lfn] = True
+            self.dids.setdefault(lfn, found.did)
+            return
+        if lfn in self.files:
+            lfn = str(found.did)
+        self.files[lfn] = found.size
+        self.dids[lfn] = found.did
 
 
-def list_directory(gateway: RucioGateway, path: str, vo: str, *, links: bool = False) -> Listing:
+def list_directory(gateway: RucioGateway, lfn: str, vo: str, *, links: bool = False) -> Listing:
     """List a directory.
 
     Parameters
     ----------
-    path : str
-        Valid path.
+    lfn : str
+        Valid path, or ``scope:name`` of a collection, or of a directory as that one scope has it.
     vo : str
         First component of all paths.
     links : bool
@@ -64,23 +80,43 @@ def list_directory(gateway: RucioGateway, path: str, vo: str, *, links: bool = F
     NotFound
         No such directory.
     """
-    if _above_scopes(path):
-        return _list_top(gateway, path, vo)
-    did = Did(scope_of(path), path)
+    explicit = explicit_did(lfn)
+    if explicit is None and _above_scopes(lfn):
+        return _list_top(gateway, lfn, vo)
+    did = explicit or did_of(lfn)
+    if not did.name.startswith("/"):
+        return _list_collection(gateway, did)
     listing = Listing()
+    _list_in(gateway, did, listing)
+    if explicit is None:
+        for scope in resolve.foreign_scopes(gateway, did.name):
+            _list_in(gateway, Did(scope, did.name), listing)
+    listing.directories.pop(f"{did.name}/{FILES_DATASET}", None)
+    if not (listing.files or listing.directories) or links:
+        _complete(gateway, lfn, listing, links)
+    return listing
+
+
+def _list_collection(gateway: RucioGateway, did: Did) -> Listing:
+    """List a collection whose name is no path: what it holds is what is in it."""
+    record = gateway.get_dids([did]).get(did)
+    if record is None or record.type is DidType.FILE:
+        raise missing()
+    listing = Listing()
+    for member in gateway.list_content(did):
+        listing.add(member)
+    return listing
+
+
+def _list_in(gateway: RucioGateway, did: Did, listing: Listing) -> None:
+    """Add what one scope has directly in a directory."""
+    path = did.name
     for found in gateway.find_names(did.scope, f"{path}/", depth=Depth.DIRECT):
-        if found.type is DidType.FILE:
-            listing.files[found.did.name] = found.size
-        else:
-            listing.directories[found.did.name] = True
+        listing.add(found)
     deeper = gateway.find_names(did.scope, f"{path}/", _COLLECTIONS, depth=Depth.DEEPER)
     _add_implied(listing, path, deeper)
     if not listing.directories:
         _add_implied(listing, path, gateway.find_names(did.scope, f"{path}/", {DidType.FILE}, depth=Depth.DEEPER))
-    listing.directories.pop(f"{path}/{FILES_DATASET}", None)
-    if not (listing.files or listing.directories) or links:
-        _complete(gateway, did, listing, links)
-    return listing
 
 
 def _add_implied(listing: Listing, path: str, deeper: Iterable[Content]) -> None:
@@ -90,16 +126,20 @@ def _add_implied(listing: Listing, path: str, deeper: Iterable[Content]) -> None
 
 def _child(path: str, name: str) -> str:
     """Entry of a directory on the way to a name below it."""
-    return f"{path}/{name[len(path) + 1 :].split('/', 1)[0]}"
+    top = path.rstrip("/")
+    return f"{top}/{name[len(top) + 1 :].split('/', 1)[0]}"
 
 
-def _complete(gateway: RucioGateway, did: Did, listing: Listing, links: bool) -> None:
-    """Tell an empty directory from none, and add what a dataset has elsewhere."""
-    record = gateway.get_dids([did]).get(did)
+def _complete(gateway: RucioGateway, lfn: str, listing: Listing, links: bool) -> None:
+    """Tell an empty directory from none, find one that another scope has, and add what a dataset has elsewhere."""
+    did, record = resolve.look_up_one(gateway, lfn)
     if record is None or record.type is DidType.FILE:
         if not listing.files and not listing.directories:
             raise missing()
         return
+    if not (listing.files or listing.directories):
+        _list_in(gateway, did, listing)
+        listing.directories.pop(f"{did.name}/{FILES_DATASET}", None)
     if links and record.type is DidType.DATASET:
         for member in gateway.list_content(did):
             if parent_of(member.did.name) != did.name:
@@ -107,7 +147,7 @@ def _complete(gateway: RucioGateway, did: Did, listing: Listing, links: bool) ->
 
 
 def _above_scopes(path: str) -> bool:
-    return scope_of(path) == ROOT_SCOPE
+    return rules().is_above(path)
 
 
 def _list_top(gateway: RucioGateway, path: str, vo: str) -> Listing:
@@ -115,16 +155,12 @@ def _list_top(gateway: RucioGateway, path: str, vo: str) -> Listing:
     if path == "/":
         return Listing(directories={f"/{vo}": True})
     listing = Listing()
-    for found in gateway.find_names(ROOT_SCOPE, f"{path}/", depth=Depth.DIRECT):
-        if found.type is DidType.FILE:
-            listing.files[found.did.name] = found.size
-        else:
-            listing.directories[found.did.name] = True
+    own = Did(scope_of(path), path)
+    for found in gateway.find_names(own.scope, f"{path}/", depth=Depth.DIRECT):
+        listing.add(found)
     for entry in _scope_entries(gateway, path, vo, listing.directories):
         listing.directories[entry] = False
-    if not (listing.files or listing.directories) and Did(ROOT_SCOPE, path) not in gateway.get_dids(
-        [Did(ROOT_SCOPE, path)]
-    ):
+    if not (listing.files or listing.directories) and own not in gateway.get_dids([own]):
         raise missing()
     return listing
 
@@ -133,23 +169,25 @@ def _scope_entries(gateway: RucioGateway, path: str, vo: str, known: Collection[
     """Entries of a directory above the scopes that follow from what is in the scopes."""
     if path != f"/{vo}" and not path.startswith(f"/{vo}/"):
         return set()
-    tops = [(scope, scope_path(scope, vo)) for scope in gateway.list_scopes()]
+    scopes = gateway.list_scopes()
+    tops = [(scope, scope_path(scope, vo)) for scope in scopes]
+    tops += list(rules().mapped_near(path, scopes).items())
     doubtful = [
         (scope, top) for scope, top in tops if top and top.startswith(f"{path}/") and _child(path, top) not in known
     ]
     with ThreadPoolExecutor(THREADS) as pool:
         filled = pool.map(lambda item: _has_below(gateway, *item), doubtful)
-        return {_child(path, top) for (_, top), yes in zip(doubtful, filled, strict=True) if yes}
+        entries = {_child(path, top) for (_, top), yes in zip(doubtful, filled, strict=True) if yes}
+    for scope in scopes if EVERY in rules().foreign else sorted(set(rules().foreign) & set(scopes)):
+        own = scope_path(scope, vo)
+        foreign = (item.did.name for item in gateway.find_names(scope, f"{path}/"))
+        entries |= {_child(path, name) for name in foreign if own is None or not name.startswith(f"{own}/")}
+    return entries
 
 
 def scope_path(scope: str, vo: str) -> str | None:
     """Path above everything in a scope; None for the scope of what lies above."""
-    if scope == ROOT_SCOPE:
-        return None
-    if scope.startswith("user."):
-        user = scope.removeprefix("user.")
-        return f"/{vo}/user/{user[0]}/{user}" if user else None
-    return f"/{vo}/{scope}"
+    return rules().top_of(scope, vo)
 
 
 def _has_below(gateway: RucioGateway, scope: str, path: str) -> bool:
@@ -166,13 +204,18 @@ def walk_files(gateway: RucioGateway, path: str, vo: str) -> Iterator[Content]:
 
 
 def scopes_below(gateway: RucioGateway, path: str, vo: str) -> list[tuple[str, str]]:
-    """Scopes with names below a path, and what these names begin with."""
-    if not _above_scopes(path):
-        return [(scope_of(path), f"{path}/")]
+    """Scopes with names below a path, each once, and what these names begin with."""
     below = path if path.endswith("/") else f"{path}/"
-    tops = {scope: scope_path(scope, vo) for scope in gateway.list_scopes()}
-    found = [(scope, f"{top}/") for scope, top in tops.items() if top and top.startswith(below)]
-    return [*found, (ROOT_SCOPE, below)]
+    found: dict[str, str] = {}
+    if _above_scopes(path):
+        tops = {scope: scope_path(scope, vo) for scope in gateway.list_scopes()}
+        found = {scope: f"{top}/" for scope, top in tops.items() if top and top.startswith(below)}
+        own = scope_of(below)
+    else:
+        own = scope_of(path)
+    found[own] = below
+    found |= dict.fromkeys(resolve.foreign_scopes(gateway, path), below)
+    return list(found.items())
 
 
 def directories_below(path: str, names: Iterable[str], collections: Iterable[str]) -> set[str]:
@@ -205,12 +248,16 @@ def are_directories(gateway: RucioGateway, dids: Collection[Did], known: dict[Di
     unknown = [did for did in dids if did not in known]
     groups: dict[tuple[str, str], list[Did]] = {}
     for did in unknown:
-        if did.scope == ROOT_SCOPE:
+        if _above_scopes(did.name) and did.scope == scope_of(did.name):
             found |= {did} if _is_top(gateway, did.name, vo) else set()
         elif did.name.startswith("/"):
             groups.setdefault((did.scope, parent_of(did.name)), []).append(did)
-    for group in groups.values():
+    for (scope, _), group in groups.items():
         found |= _implied(gateway, group)
+        left = [did for did in group if did not in found and did.scope == scope_of(did.name)]
+        for other in resolve.foreign_scopes(gateway, left[0].name) if left else ():
+            there = _implied(gateway, [Did(other, did.name) for did in left])
+            found |= {Did(scope, did.name) for did in there}
     return found
 
 

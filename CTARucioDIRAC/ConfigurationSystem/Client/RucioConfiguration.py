@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from DIRAC import gConfig
 from DIRAC.ConfigurationSystem.Client.Helpers.Registry import getHosts
 
+from CTARucioDIRAC.domain import scopes
 from CTARucioDIRAC.domain.errors import InvalidSettings
 from CTARucioDIRAC.domain.settings import CatalogueSettings, catalogue_settings
 
@@ -51,7 +55,20 @@ def read_catalogue_settings(name: str | None = None) -> CatalogueSettings:
     result = gConfig.getOptionsDict(section)
     if not result["OK"]:
         raise InvalidSettings(f"{section} can't be read: {result['Message']}")
-    return catalogue_settings(result["Value"], section)
+    return settings_in_use(result["Value"], section)
+
+
+def settings_in_use(options: Mapping[str, Any], section: str) -> CatalogueSettings:
+    """Check the options of the Rucio catalogue, and put what they say of scopes into use.
+
+    Raises
+    ------
+    InvalidSettings
+        Naming what is missing or wrong.
+    """
+    settings = catalogue_settings(options, section)
+    scopes.use(settings.scope_rules)
+    return settings
 
 
 def group_account(group: str) -> str:

@@ -14,9 +14,13 @@ from typing import Any, ClassVar
 from DIRAC.Core.Security.ProxyInfo import getVOfromProxyGroup
 
 from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import current_gateway
-from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import CATALOGUES, read_catalogue_settings
+from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import (
+    CATALOGUES,
+    read_catalogue_settings,
+    settings_in_use,
+)
 from CTARucioDIRAC.Core.Utilities.Kept import Kept
-from CTARucioDIRAC.Core.Utilities.RucioPermissions import may_write
+from CTARucioDIRAC.Core.Utilities.RucioPermissions import allowed
 from CTARucioDIRAC.Core.Utilities.RucioReturns import as_mapping, bulk_result, ok_result, returns, takes_lfns
 from CTARucioDIRAC.Core.Utilities.RucioShapes import (
     directory_dump,
@@ -29,12 +33,13 @@ from CTARucioDIRAC.Core.Utilities.RucioShapes import (
     verbose_listing,
 )
 from CTARucioDIRAC.domain.errors import CtaRucioError, InvalidInput
-from CTARucioDIRAC.domain.identifiers import did_of, lfn_of, validate_lfn
+from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
 from CTARucioDIRAC.domain.metadata_query import parse_query
-from CTARucioDIRAC.domain.settings import CatalogueSettings, catalogue_settings
+from CTARucioDIRAC.domain.settings import CatalogueSettings
 from CTARucioDIRAC.gateway.protocol import FileReplicas, RucioGateway
 from CTARucioDIRAC.usecases import directories, files, find, metadata, register, remove
 from CTARucioDIRAC.usecases.bulk import Bulk
+from CTARucioDIRAC.usecases.resolve import lfns_of, look_up_one
 
 Result = dict[str, Any]
 #: The transformation service asks for the fields with every file.
@@ -103,7 +108,7 @@ class RucioFileCatalogClient:
 
     def __init__(self, **options: Any) -> None:
         options.pop("url", None)
-        self._settings = catalogue_settings(options, f"{CATALOGUES}/RucioFileCatalog") if options else None
+        self._settings = settings_in_use(options, f"{CATALOGUES}/RucioFileCatalog") if options else None
 
     @classmethod
     def getInterfaceMethods(cls) -> tuple[list[str], list[str], list[str]]:
@@ -164,14 +169,14 @@ class RucioFileCatalogClient:
             return bulk_result(Bulk(dict.fromkeys(paths, True)))
         if opType not in self.WRITE_METHODS:
             raise InvalidInput(f"{opType!r} is no operation of the Rucio catalogue")
-        return bulk_result(may_write(self._gateway(), self._configuration().RucioHost, paths))
+        return bulk_result(allowed(self._gateway(), self._configuration().RucioHost, paths, opType))
 
     @takes_lfns
     def getPathPermissions(self, lfns: Mapping[str, Any]) -> Result:
         """Whether each path may be read, which Rucio lets everybody, and written."""
         return bulk_result(
-            may_write(self._gateway(), self._configuration().RucioHost, lfns),
-            lambda allowed: {"Read": True, "Write": allowed},
+            allowed(self._gateway(), self._configuration().RucioHost, lfns, "addFile"),
+            lambda may: {"Read": True, "Write": may},
         )
 
     @takes_lfns
@@ -236,13 +241,13 @@ class RucioFileCatalogClient:
     @returns
     def getFileUserMetadata(self, path: str) -> Result:
         """Metadata of a file, with those of the directories above it."""
-        return ok_result(metadata.of_file(self._gateway(), validate_lfn(path)))
+        return ok_result(metadata.of_file(self._gateway(), path))
 
     @returns
     def getDirectoryUserMetadata(self, path: str) -> Result:
         """Metadata of a directory, with those of the directories above it; which is whose, beside the value."""
-        values, origins = metadata.of_directory(self._gateway(), validate_lfn(path), self._vo)
-        own = validate_lfn(path)
+        values, origins = metadata.of_directory(self._gateway(), path, self._vo)
+        own = did_of(path).name
         result = ok_result(values)
         result["MetadataOwner"] = {key: "OwnMetadata" if o == own else "ParentMetadata" for key, o in origins.items()}
         result["MetadataType"] = metadata.types_of(values)
@@ -257,10 +262,10 @@ class RucioFileCatalogClient:
     def setMetadataBulk(self, pathMetadataDict: Mapping[str, Mapping[str, Any]]) -> Result:
         """Set metadata of files and directories."""
         values = {
-            did_of(path): as_mapping(meta, f"metadata of {path}")
+            path: as_mapping(meta, f"metadata of {path}")
             for path, meta in as_mapping(pathMetadataDict, "metadata by path").items()
         }
-        self._gateway().set_metadata(values)
+        metadata.set_all(self._gateway(), values)
         return ok_result()
 
     @returns
@@ -268,7 +273,7 @@ class RucioFileCatalogClient:
         """Remove keys of files and directories."""
         gateway = self._gateway()
         for path, keys in as_mapping(pathMetadataDict, "metadata keys by path").items():
-            gateway.delete_metadata(did_of(path), [keys] if isinstance(keys, str) else list(keys))
+            gateway.delete_metadata(look_up_one(gateway, path)[0], [keys] if isinstance(keys, str) else list(keys))
         return ok_result()
 
     @returns
@@ -279,7 +284,8 @@ class RucioFileCatalogClient:
     def _find(self, query: Mapping[str, Any], path: str) -> list[str]:
         gateway = self._gateway()
         conditions, rses = metadata.split_query(query)
-        found = [lfn_of(d) for d in find.find_files(gateway, parse_query(conditions), validate_lfn(path), self._vo)]
+        files_found = find.find_files(gateway, parse_query(conditions), validate_lfn(path), self._vo)
+        found = list(lfns_of(gateway, files_found).values())
         if rses:
             there = files.replicas(gateway, found)
             return sorted(lfn for lfn, file in there.done.items() if any(r.rse in rses for r in file.replicas))
@@ -288,8 +294,9 @@ class RucioFileCatalogClient:
     @returns
     def findDirectoriesByMetadata(self, metaDict: Mapping[str, Any], path: str = "/") -> Result:
         """Directories below a path whose metadata, or those of the directories above them, fulfil a query."""
-        found = find.find_directories(self._gateway(), parse_query(metaDict), validate_lfn(path), self._vo)
-        return ok_result(dict(enumerate(sorted(lfn_of(did) for did in found), start=1)))
+        gateway = self._gateway()
+        found = find.find_directories(gateway, parse_query(metaDict), validate_lfn(path), self._vo)
+        return ok_result(dict(enumerate(sorted(lfns_of(gateway, found).values()), start=1)))
 
     @returns
     def getReplicasByMetadata(self, metaDict: Mapping[str, Any], path: str = "/", allStatus: bool = False) -> Result:
