@@ -35,7 +35,7 @@ echo "=== starting a stack in $CTA_RUCIO_TESTBED_DIR, ports from $ports"
 "$bin/cta-rucio-testbed" up --port-base "$ports" --tape-latency 0.5
 failed=0
 echo "=== unit, contract, integration and system tests, DIRAC 9.1.22, $at_a_time at a time"
-"$bin/python" -m pytest -q -n "$at_a_time" --dist worksteal -m "not alone" --durations 15 tests "$@" || failed=1
+"$bin/python" -m pytest -q -n "$at_a_time" --dist loadscope --no-loadscope-reorder -m "not alone" --durations 15 tests "$@" || failed=1
 echo "=== tests that kill services, one after the other"
 "$bin/python" -m pytest -q -m alone --durations 15 tests "$@" || failed=1
 exit "$failed"
