@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, runtime_checkable
+from typing import Protocol as Interface
 
 from CTARucioDIRAC.domain.accounts import Privileges
 from CTARucioDIRAC.domain.identifiers import Did
@@ -24,6 +25,7 @@ from .records import (
     FileReplicas,
     Grouping,
     Lock,
+    Protocol,
     Replica,
     ReplicaState,
     Rse,
@@ -42,6 +44,7 @@ __all__ = [
     "FileReplicas",
     "Grouping",
     "Lock",
+    "Protocol",
     "Replica",
     "ReplicaState",
     "Rse",
@@ -54,7 +57,7 @@ __all__ = [
 
 
 @runtime_checkable
-class RucioGateway(Protocol):
+class RucioGateway(Interface):
     """The verbs. One object speaks for one account and may be used from many threads."""
 
     @property
@@ -72,6 +75,15 @@ class RucioGateway(Protocol):
 
     def whoami(self) -> str:
         """Account that the server takes the caller for."""
+
+    def server_time(self) -> dt.datetime:
+        """The server's clock, to the second."""
+
+    def list_accounts(self) -> list[str]:
+        """All accounts."""
+
+    def list_identities(self, account: str) -> set[str]:
+        """What may act as an account: names of certificates, of users, of tokens. NotFound for an unknown account."""
 
     # ---------------------------------------------------------------- names
 
@@ -308,6 +320,15 @@ class RucioGateway(Protocol):
 
     def list_rses(self, expression: str | None = None, *, attributes: bool = False) -> list[Rse]:
         """Storage endpoints; ``attributes`` costs a request for each."""
+
+    def list_protocols(self, rse: str) -> list[Protocol]:
+        """Ways to reach a storage endpoint."""
+
+    def addresses(self, rse: str, dids: Iterable[Did], scheme: str) -> dict[Did, str]:
+        """Where files would be at a storage endpoint that makes its paths from names, whether they are there or not.
+
+        NotFound if the endpoint can't be read that way.
+        """
 
     def rse_usage(self, rse: str) -> list[RseUsage]:
         """Fill level of a storage endpoint, as each source reports it."""

@@ -192,6 +192,17 @@ class Rse:
 
 
 @dataclass(frozen=True)
+class Protocol:
+    """A way to reach a storage endpoint."""
+
+    scheme: str
+    hostname: str
+    port: int
+    prefix: str
+    operations: frozenset[str] = frozenset()  #: what it may be used for from outside the site
+
+
+@dataclass(frozen=True)
 class RseUsage:
     """Fill level of a storage endpoint, in bytes, as one source reports it."""
 

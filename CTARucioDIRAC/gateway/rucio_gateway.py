@@ -19,6 +19,7 @@ from .metadata import MetadataVerbs
 from .protocol import Rse, RseUsage
 from .replicas import ReplicaVerbs
 from .rules import RuleVerbs
+from .server import ServerVerbs
 
 
 class _Client(Client):  # type: ignore[misc]
@@ -67,7 +68,7 @@ class _Client(Client):  # type: ignore[misc]
         )
 
 
-class RestRucioGateway(ReplicaVerbs, RuleVerbs, MetadataVerbs):
+class RestRucioGateway(ReplicaVerbs, RuleVerbs, MetadataVerbs, ServerVerbs):
     """Gateway to a Rucio server over its REST interface; see :class:`~.protocol.RucioGateway` for the verbs.
 
     Parameters

@@ -33,6 +33,7 @@ from CTARucioDIRAC.gateway.protocol import (
     FileReplicas,
     Grouping,
     Lock,
+    Protocol,
     Replica,
     ReplicaState,
     Rse,
@@ -96,6 +97,8 @@ class FakeGateway:
         self.copies: dict[Did, dict[str, Copy]] = {}
         self.rules: dict[str, Rule] = {}
         self.metadata: dict[Did, dict[str, Any]] = {}
+        self.identities: dict[str, set[str]] = {"ctaoprod": {"/O=CTARucio testbed/CN=Paula Production"}}
+        self.attributes: dict[str, dict[str, Any]] = {}
 
     def as_account(self, account: str, admin: bool = False) -> FakeGateway:
         """The same Rucio through another account."""
@@ -171,6 +174,20 @@ class FakeGateway:
     def whoami(self) -> str:
         self._ask()
         return self.account
+
+    def server_time(self) -> dt.datetime:
+        self._ask()
+        return self.now.replace(microsecond=0)
+
+    def list_accounts(self) -> list[str]:
+        self._ask()
+        return sorted(self.identities)
+
+    def list_identities(self, account: str) -> set[str]:
+        self._ask()
+        if account not in self.identities:
+            raise errors.NotFound(f"account {account} doesn't exist")
+        return set(self.identities[account])
 
     # ---------------------------------------------------------------- names
 
@@ -686,10 +703,22 @@ class FakeGateway:
                 True,
                 True,
                 True,
-                {"site": name.split("-")[0]} if attributes else {},
+                {"site": name.split("-")[0], **self.attributes.get(name, {})} if attributes else {},
             )
             for name in sorted(names)
         ]
+
+    def list_protocols(self, rse: str) -> list[Protocol]:
+        self._ask()
+        self._check_rse(rse, errors.NotFound)
+        return [Protocol("root", f"{rse.lower()}", 1094, "/", frozenset({"read", "write", "delete"}))]
+
+    def addresses(self, rse: str, dids: Iterable[Did], scheme: str) -> dict[Did, str]:
+        self._ask()
+        self._check_rse(rse, errors.NotFound)
+        if scheme != "root":
+            raise errors.NotFound(f"{rse} can't be read over {scheme}")
+        return {did: f"root://{rse.lower()}/{did.name}" for did in dids}
 
     def rse_usage(self, rse: str) -> list[RseUsage]:
         self._ask()

@@ -632,3 +632,26 @@ def test_many_threads(gateway: RucioGateway, area: Area) -> None:
     assert failures == []
     assert len(gateway.list_content(run)) == 20
     assert len(list(gateway.list_rules(scope=area.scope))) == 20
+
+
+def test_the_servers_clock_and_accounts(gateway: RucioGateway) -> None:
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
+    assert before < gateway.server_time() < before + dt.timedelta(minutes=10)
+    assert gateway.account in gateway.list_accounts()
+    assert any("CN=" in identity for identity in gateway.list_identities(gateway.account))
+    with pytest.raises(errors.NotFound):
+        gateway.list_identities("nosuchaccount")
+
+
+def test_how_a_storage_endpoint_is_reached(gateway: RucioGateway, area: Area) -> None:
+    (protocol,) = [item for item in gateway.list_protocols(DISK) if item.scheme == "root"]
+    assert protocol.hostname and protocol.port and protocol.prefix == "/"
+    assert {"read", "write"} <= protocol.operations
+    did = area.did("run/f1")
+    (address,) = gateway.addresses(DISK, [did], "root").values()
+    assert address.startswith(f"root://{protocol.hostname}")
+    assert address.endswith(did.name)
+    with pytest.raises(errors.NotFound):
+        gateway.addresses(DISK, [did], "gsiftp")
+    with pytest.raises(errors.NotFound):
+        gateway.list_protocols("NO-SUCH-RSE")
