@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import environment, privileges, requirements, stack, state, status
-from .layout import ROLES, Layout
+from .layout import POLICIES, ROLES, Layout
 from .service import TestbedError
 
 _HELP = """A whole CTAO data-management stack on one machine: Rucio, DIRAC, storage with a tape, transfers.
@@ -84,6 +84,10 @@ def up(
     software: Annotated[
         Path | None, typer.Option(help="Software area of the workers. A new stack: .software beside the environment.")
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Rucio's permissions: overlay (least privilege) or ctao (generic). A new stack: overlay."),
+    ] = None,
 ) -> None:
     """Start the stack, or what of it does not run. Options left out keep the value of the time before.
 
@@ -96,8 +100,11 @@ def up(
     names = [name for part in only or [] for name in part.split(",") if name]
     requirements.check([group for group in stack.GROUPS if not names or group in names])
     given: dict[str, Any] = {"port_base": port_base, "software": software, "workers": workers}
-    given |= {"tape_drives": tape_drives, "tape_latency": tape_latency}
+    given |= {"tape_drives": tape_drives, "tape_latency": tape_latency, "policy": policy}
     defaults = {"port_base": 18400, "software": default_software(), "workers": 2, "tape_drives": 2, "tape_latency": 2.0}
+    defaults["policy"] = POLICIES[0]
+    if policy not in (None, *POLICIES):
+        raise TestbedError(f"no policy {policy!r}; there are {', '.join(POLICIES)}.")
     layout = state.create(directory, Path(sys.prefix), defaults, given)
     started = time.monotonic()
     with _progress() as report:

@@ -73,13 +73,21 @@ PROTOCOLS = ["root", "davs", "https", "file", "dips"]
 
 
 def registry() -> Tree:
-    """Users, groups and the host; each group and the host name the Rucio account that they act as."""
+    """Users, groups and the host; each group and the host name the Rucio account that they act as.
+
+    A user whose account isn't the group's has it in the registry's own section.
+    """
     users: Tree = {}
     groups: Tree = {}
+    own: list[str] = []
     for role in ROLES.values():
         if role.group is None:  # works with Rucio and the storage only
             continue
         users[role.user] = {"DN": role.dn, "Email": f"{role.user}@localhost"}
+        if role.group in groups:
+            users[role.user]["RucioAccount"] = role.account
+            own.append(role.user)
+            continue
         groups[role.group] = {
             "Users": [role.user],
             "Properties": _PROPERTIES[role.name],
@@ -90,7 +98,8 @@ def registry() -> Tree:
     # a production manager is an ordinary user as well
     user_group = groups[_group("user")]
     assert isinstance(user_group, dict)
-    user_group["Users"] = [ROLES["user"].user, ROLES["production"].user]
+    user_group["Users"] = [ROLES["user"].user, ROLES["production"].user, *own]
+    user_group["RucioAccountPerUser"] = "True"
     return {
         "DefaultGroup": _group("user"),
         "DefaultProxyTime": "86400",

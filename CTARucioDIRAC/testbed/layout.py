@@ -76,6 +76,8 @@ ROLES = {
         Role("production", "pprod", "ctao_prod", "ctaoprod"),
         Role("data", "pdata", "ctao_data", "ctaodata"),
         Role("admin", "padmin", "dirac_admin", "ctaoadmin"),
+        # has an account of their own, where others of the group share the group's
+        Role("analyst", "panalyst", "ctao_user", "panalyst"),
         Role("pilot", "ppilot", "ctao_pilot", "ctaopilot"),
         # runs Rucio's daemons and the transfer service; also ingests raw data with plain Rucio, as CTAO's BDMS does
         Role("robot", "ddmrobot", None, "root"),
@@ -84,6 +86,8 @@ ROLES = {
 HOST_DN = f"{DN_PREFIX}/CN=localhost"
 #: Rucio account of DIRAC's own services and agents when they act with the host certificate.
 HOST_ACCOUNT = "ctaohost"
+#: Permissions of Rucio that the stack can run with; the first is the default.
+POLICIES = ("overlay", "ctao")
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class Layout:
         Drives of the simulated tape library.
     tape_latency : float
         Seconds from mounting to the first byte, per file.
+    policy : str
+        Rucio's permissions: ``overlay``, this package's least-privilege policy, or ``ctao``, Rucio's generic one.
     """
 
     root: Path
@@ -115,6 +121,7 @@ class Layout:
     workers: int = 2
     tape_drives: int = 2
     tape_latency: float = 2.0
+    policy: str = POLICIES[0]
 
     def port(self, name: str) -> int:
         """Port of ``postgres``, ``mariadb``, ``rucio``, ``transfer``, ``documents``, an RSE, or a DIRAC service (``System/Service``)."""

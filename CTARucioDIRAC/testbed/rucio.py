@@ -87,7 +87,7 @@ def server_configuration(layout: Layout, database: str) -> Configuration:
     url = postgres.url(layout, database)
     return {
         "common": {"logdir": str(layout.log), "loglevel": "WARNING"},
-        "policy": _POLICY,
+        "policy": _policy(_PACKAGES[layout.policy]),
         "core": {"default_mail_from": "rucio@localhost"},
         "database": {"default": url, "pool_size": "4", "max_overflow": "12", "pool_recycle": "3600"},
         "bootstrap": {
@@ -129,16 +129,23 @@ def client_configuration(layout: Layout, role: str) -> Configuration:
     }
     if ROLES[role].account == "root":
         client |= {"username": ROOT_USER, "password": state.secret(layout, ROOT_USER)}
-    return {"common": {"logdir": str(layout.log), "loglevel": "WARNING"}, "policy": _POLICY, "client": client}
+    policy = _policy(_PACKAGES["ctao"])  # permissions are the server's; all the rest is the same in both
+    return {"common": {"logdir": str(layout.log), "loglevel": "WARNING"}, "policy": policy, "client": client}
 
 
-_POLICY = {
-    "package": "bdms_rucio_policy",
-    "permission": "generic",
-    "schema": "generic",
-    "lfn2pfn_algorithm_default": "ctao_bdms",
-    "extract_scope": "ctao_bdms",
-}
+#: Policy packages by the names in :data:`.layout.POLICIES`.
+_PACKAGES = {"ctao": "bdms_rucio_policy", "overlay": "CTARucioDIRAC.rucio_policy"}
+
+
+def _policy(package: str) -> dict[str, str]:
+    return {
+        "package": package,
+        "permission": "generic",
+        "schema": "generic",
+        "lfn2pfn_algorithm_default": "ctao_bdms",
+        "extract_scope": "ctao_bdms",
+    }
+
 
 # Rucio stamps its schema's version with alembic, which wants a file of its own
 _ALEMBIC = """[alembic]

@@ -16,8 +16,14 @@ from .layout import HOST_ACCOUNT, HOST_DN, ROLES, RSES, TAPE, VO, Layout
 #: RSEs on the telescopes' site and those where copies for keeping go; the buffer is neither: what is there, is passing.
 ON_SITE = ("LAPALMA-DISK",)
 BUFFERS = ("PIC-BUFFER",)
-ADMINISTRATORS = ("root", "ctaoprod", "ctaodata", "ctaoadmin", HOST_ACCOUNT)
+#: Where owners of scopes may register copies themselves; what is at the telescopes and on tape, only data managers do.
+OPEN_TO_OWNERS = ("PIC-DISK", "PIC-BUFFER", "CNAF-DISK")
+ADMINISTRATORS = ("root", "ctaoadmin", HOST_ACCOUNT)
+#: They manage data of all scopes: with the overlay, as data managers; with the generic policy, as administrators.
+MANAGERS = ("ctaoprod", "ctaodata")
 SERVICE_ACCOUNTS = (HOST_ACCOUNT, "ctaopilot")
+#: What the overlay policy asks of an RSE where owners register copies.
+OWNERS_ATTRIBUTE = "owners_add_replicas"
 UNLIMITED = 10**15
 
 
@@ -38,6 +44,7 @@ def complete(layout: Layout) -> None:
     client = Client()
     for account, dns in identities().items():
         _complete_account(client, account, dns)
+        _complete_attributes(client, account, layout.policy)
     scopes = set(client.list_scopes())
     for scope, account in scope_owners().items():
         if scope not in scopes:
@@ -95,6 +102,8 @@ def rse_definition(layout: Layout, rse: str) -> dict[str, Any]:
         attributes |= {"archive_timeout": "600", "maximum_pin_lifetime": "86400"}
     else:
         attributes |= {"greedyDeletion": "true"}
+    if rse in OPEN_TO_OWNERS:
+        attributes |= {OWNERS_ATTRIBUTE: "true"}
     return {
         "deterministic": True,
         "volatile": False,
@@ -140,10 +149,25 @@ def _complete_account(client: Any, account: str, dns: list[str]) -> None:
     for position, dn in enumerate(dns):
         if dn not in known:
             client.add_identity(account, dn, "X509", f"{account}@localhost", default=position == 0)
+
+
+def account_attributes(account: str, policy: str) -> set[str]:
+    """What makes an account an administrator, or a data manager, under a policy."""
     if account in ADMINISTRATORS:
-        attributes = {item["key"] for answer in client.list_account_attributes(account) for item in answer}
-        if "admin" not in attributes:
-            client.add_account_attribute(account, "admin", "True")
+        return {"admin"}
+    if account in MANAGERS:
+        return {"admin"} if policy == "ctao" else {"data-manager"}
+    return set()
+
+
+def _complete_attributes(client: Any, account: str, policy: str) -> None:
+    there = {item["key"] for answer in client.list_account_attributes(account) for item in answer}
+    wanted = account_attributes(account, policy)
+    for key in sorted(wanted - there):
+        client.add_account_attribute(account, key, "True")
+    other = account_attributes(account, "ctao" if policy == "overlay" else "overlay") - wanted
+    for key in sorted(other & there):  # the stack was brought up with the other policy before
+        client.delete_account_attribute(account, key)
 
 
 def _complete_rses(client: Any, layout: Layout) -> None:
@@ -152,6 +176,9 @@ def _complete_rses(client: Any, layout: Layout) -> None:
         distances = {a: {b: {"distance": 1} for b in RSES if b != a} for a in RSES}
         rses = {rse: rse_definition(layout, rse) for rse in sorted(missing)}
         client.import_data({"rses": rses, "distances": distances})
+    for rse in OPEN_TO_OWNERS:
+        if OWNERS_ATTRIBUTE not in client.list_rse_attributes(rse):
+            client.add_rse_attribute(rse, OWNERS_ATTRIBUTE, "true")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .layout import PORT_SPAN, Layout
+from .layout import POLICIES, PORT_SPAN, Layout
 from .service import TestbedError, check_ports_free
 
 #: Version of the state directory's arrangement; another one is refused, not converted.
@@ -27,7 +27,10 @@ _OPTIONS: Mapping[str, type] = {
     "workers": int,
     "tape_drives": int,
     "tape_latency": float,
+    "policy": str,
 }
+#: Value of an option that an older stack doesn't remember.
+_LATER: Mapping[str, Any] = {"policy": POLICIES[0]}
 
 
 def is_testbed(root: Path) -> bool:
@@ -67,7 +70,7 @@ def load(root: Path) -> Layout:
             f"{root} has format {record.get('format')}, this program makes and reads format {FORMAT}. "
             f"Delete it with `cta-rucio-testbed reset --dir {root}` of the version that made it, or choose another --dir."
         )
-    options = {name: kind(record[name]) for name, kind in _OPTIONS.items()}
+    options = {name: kind({**_LATER, **record}[name]) for name, kind in _OPTIONS.items()}
     return Layout(root=root, prefix=Path(record["prefix"]), **options)
 
 

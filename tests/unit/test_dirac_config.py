@@ -65,7 +65,8 @@ def test_the_last_of_merged_trees_wins_and_nothing_is_shared() -> None:
 def test_each_group_and_the_host_have_a_rucio_account_and_the_vo(central: CFG) -> None:
     for role in ROLES.values():
         if role.group:
-            assert central.getOption(f"Registry/Groups/{role.group}/RucioAccount") == role.account
+            own = central.getOption(f"Registry/Users/{role.user}/RucioAccount", "")
+            assert (own or central.getOption(f"Registry/Groups/{role.group}/RucioAccount")) == role.account
             assert central.getOption(f"Registry/Groups/{role.group}/VO") == VO
             assert central.getOption(f"Registry/Users/{role.user}/DN") == role.dn
     assert central.getOption("Registry/Hosts/localhost/RucioAccount") == HOST_ACCOUNT
@@ -73,7 +74,8 @@ def test_each_group_and_the_host_have_a_rucio_account_and_the_vo(central: CFG) -
 
 def test_production_managers_may_change_the_catalogue_and_are_users_too(central: CFG) -> None:
     assert "FileCatalogManagement" in central.getOption("Registry/Groups/ctao_prod/Properties", [])
-    assert central.getOption("Registry/Groups/ctao_user/Users", []) == ["puser", "pprod"]
+    assert central.getOption("Registry/Groups/ctao_user/Users", []) == ["puser", "pprod", "panalyst"]
+    assert central.getOption("Registry/Groups/ctao_user/RucioAccountPerUser") == "True"
 
 
 def test_storage_elements_are_the_rses_and_only_the_tape_is_tape(central: CFG, layout: Layout) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -31,8 +32,11 @@ from CTARucioDIRAC.gateway.rucio_gateway import RestRucioGateway
 
 #: Proxies of that many users are kept in mind at the same time.
 _MAX_KEPT = 200
+#: What DIRAC calls the group of all hosts.
+HOSTS = "hosts"
 _lock = threading.Lock()
-_identities: dict[tuple[tuple[str, int, int], ...], Identity] = {}
+#: User and group, or host and ``hosts``, that a credential's files say, and when it ends (seconds since the epoch).
+_holders: dict[tuple[tuple[str, int, int], ...], tuple[str, str, float]] = {}
 _gateways: dict[tuple[Server, str, Credential], RestRucioGateway] = {}
 
 
@@ -78,8 +82,7 @@ def remote_identity(credentials: Mapping[str, Any]) -> Identity:
     name, group = str(credentials.get("username") or ""), str(credentials.get("group") or "")
     if not group or name in ("", "anonymous"):
         raise NotAuthenticated(f"{credentials.get('DN', 'the caller')} is no user of DIRAC's Registry, or in no group")
-    account = RucioConfiguration.host_account(name) if group == "hosts" else RucioConfiguration.group_account(group)
-    return Identity(name, group, account, _host_credential())
+    return Identity(name, group, _account(name, group), _host_credential())
 
 
 @contextmanager
@@ -112,14 +115,25 @@ def current_identity() -> Identity:
         raise NotAuthenticated(f"no usable credential: {error}") from error
     stamp = tuple((name, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
     with _lock:
-        known = _identities.get(stamp)
-    if known is None:
-        known = _proxy_identity(credential) if isinstance(credential, ProxyCredential) else _host_identity(credential)
+        holder = _holders.get(stamp)
+    if holder is None:
+        holder = _read_proxy(credential) if isinstance(credential, ProxyCredential) else _read_certificate(credential)
         with _lock:
-            if len(_identities) >= _MAX_KEPT:
-                _identities.clear()
-            _identities[stamp] = known
-    return known
+            if len(_holders) >= _MAX_KEPT:
+                _holders.clear()
+            _holders[stamp] = holder
+    name, group, ends = holder
+    if ends <= time.time():
+        raise NotAuthenticated(
+            f"the credential in {credential.files[0]} has expired: make a new proxy (dirac-proxy-init), or renew the "
+            "host certificate"
+        )
+    return Identity(name, group, _account(name, group), credential)
+
+
+def _account(name: str, group: str) -> str:
+    """Looked up at each call: the configuration may change while a service runs."""
+    return RucioConfiguration.host_account(name) if group == HOSTS else RucioConfiguration.user_account(name, group)
 
 
 def _current_credential() -> Credential:
@@ -138,7 +152,7 @@ def _host_credential() -> CertificateCredential:
     return CertificateCredential(Path(files[0]), Path(files[1]))
 
 
-def _proxy_identity(credential: ProxyCredential) -> Identity:
+def _read_proxy(credential: ProxyCredential) -> tuple[str, str, float]:
     result = getProxyInfo(str(credential.path), disableVOMS=True)
     if not result["OK"]:
         raise NotAuthenticated(f"proxy {credential.path} can't be read: {result['Message']}")
@@ -147,12 +161,15 @@ def _proxy_identity(credential: ProxyCredential) -> Identity:
     if not group:
         raise NotAuthenticated(f"proxy {credential.path} has no DIRAC group: make one with dirac-proxy-init -g <group>")
     name = str(info.get("username", info["identity"]))
-    return Identity(name, str(group), RucioConfiguration.group_account(str(group)), credential)
+    return name, str(group), time.time() + float(info["secondsLeft"])
 
 
-def _host_identity(credential: CertificateCredential) -> Identity:
+def _read_certificate(credential: CertificateCredential) -> tuple[str, str, float]:
     chain = X509Chain()
     result = chain.loadChainFromFile(str(credential.certificate))
+    if result["OK"]:
+        result = chain.getRemainingSecs()
+    ends = time.time() + float(result.get("Value") or 0)
     if result["OK"]:
         result = chain.getCertInChain(0)
     if result["OK"]:
@@ -163,8 +180,7 @@ def _host_identity(credential: CertificateCredential) -> Identity:
     result = getHostnameForDN(dn)
     if not result["OK"]:
         raise InvalidSettings(f"no host in {RucioConfiguration.HOSTS} has the DN {dn}")
-    host = str(result["Value"])
-    return Identity(host, "hosts", RucioConfiguration.host_account(host), credential)
+    return str(result["Value"]), HOSTS, ends
 
 
 def rucio_server(settings: CatalogueSettings) -> Server:

@@ -17,7 +17,10 @@ CATALOGUES = "/Resources/FileCatalogs"
 CATALOGUE_TYPES = ("CTARucioFileCatalog", "RucioFileCatalog")
 GROUPS = "/Registry/Groups"
 HOSTS = "/Registry/Hosts"
+USERS = "/Registry/Users"
 ACCOUNT = "RucioAccount"
+#: Option of a group whose members act as accounts of their own, if they have one.
+PER_USER = "RucioAccountPerUser"
 
 
 def catalogue_name() -> str:
@@ -80,6 +83,43 @@ def group_account(group: str) -> str:
         The group has none: an account is never guessed.
     """
     return _account(f"{GROUPS}/{group}/{ACCOUNT}", f"DIRAC group {group!r}")
+
+
+def user_account(user: str, group: str) -> str:
+    """Rucio account of a user who acts in a DIRAC group: the group's, or the user's own where the group has that.
+
+    Raises
+    ------
+    InvalidSettings
+        There is none: an account is never guessed.
+    """
+    own = f"{USERS}/{user}/{ACCOUNT}"
+    if not gConfig.getValue(f"{GROUPS}/{group}/{PER_USER}", False):
+        return group_account(group)
+    account = gConfig.getValue(own, "") or gConfig.getValue(f"{GROUPS}/{group}/{ACCOUNT}", "")
+    if not account:
+        raise InvalidSettings(
+            f"user {user!r} of DIRAC group {group!r} has no Rucio account: set {own}, or {GROUPS}/{group}/{ACCOUNT} for "
+            "all who have none of their own"
+        )
+    return str(account)
+
+
+def users_of_account(account: str) -> list[str]:
+    """DIRAC users who act as a Rucio account of their own."""
+    users = gConfig.getSections(USERS).get("Value", [])
+    return [str(user) for user in users if gConfig.getValue(f"{USERS}/{user}/{ACCOUNT}", "") == account]
+
+
+def groups_with_own_accounts(user: str) -> list[str]:
+    """DIRAC groups of a user in which they act as their own Rucio account."""
+    groups = gConfig.getSections(GROUPS).get("Value", [])
+    return [
+        str(group)
+        for group in groups
+        if gConfig.getValue(f"{GROUPS}/{group}/{PER_USER}", False)
+        and user in gConfig.getValue(f"{GROUPS}/{group}/Users", [])
+    ]
 
 
 def host_account(host: str) -> str:

@@ -1,29 +1,66 @@
-"""Who may write where, as Rucio's policy has it: administrators everywhere, owners of a scope in it."""
+"""Who may write where, as the policy of the Rucio server has it; asked before any byte moves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from CTARucioDIRAC.Core.Utilities.Kept import Kept
+from CTARucioDIRAC.domain.accounts import OPEN_TO_OWNERS, Privileges, is_open, may_write
+from CTARucioDIRAC.domain.errors import InvalidInput, NotAllowed
 from CTARucioDIRAC.gateway.protocol import RucioGateway
 from CTARucioDIRAC.usecases.bulk import Bulk, identify
 
-_facts: Kept[tuple[bool, dict[str, str]]] = Kept(seconds=60)
+#: Privileges, RSEs where the account may register copies of its own files, owner of each scope.
+_Facts = tuple[Privileges, frozenset[str], dict[str, str]]
+_facts: Kept[_Facts] = Kept(seconds=60)
 
 
-def may_write(gateway: RucioGateway, server: str, paths: Iterable[str]) -> Bulk[bool]:
-    """Say for each path whether the gateway's account may register and remove there.
+def allowed(gateway: RucioGateway, server: str, paths: Iterable[str], operation: str) -> Bulk[bool]:
+    """Say for each path whether the gateway's account may do an operation of the catalogue there.
 
-    What Rucio says of an account and of the scopes is kept for a minute.
+    What Rucio says of an account, the RSEs and the scopes is kept for a minute.
     """
     answers: Bulk[bool] = Bulk()
     names = identify(paths, answers)
-    admin, owners = _facts.get((server, gateway.account), lambda: _ask(gateway))
+    privileges, opened, owners = _facts.get((server, gateway.account), lambda: _ask(gateway))
     for path, did in names.items():
-        answers.done[path] = admin or owners.get(did.scope) == gateway.account
+        owns = owners.get(did.scope) == gateway.account
+        answers.done[path] = may_write(operation, privileges, owns=owns, can_register=bool(opened))
     return answers
 
 
-def _ask(gateway: RucioGateway) -> tuple[bool, dict[str, str]]:
-    admin = gateway.is_admin()
-    return admin, {} if admin else gateway.list_scope_owners()
+def check_upload(gateway: RucioGateway, server: str, paths: Iterable[str], rse: str) -> Bulk[bool]:
+    """Refuse files that couldn't be registered at an RSE once they are there.
+
+    Returns
+    -------
+    Bulk
+        Of those that may go there: True. The error of each other one names the account, the cause and the remedy.
+    """
+    answers = allowed(gateway, server, paths, "addFile")
+    privileges, opened, owners = _facts.get((server, gateway.account), lambda: _ask(gateway))
+    scopes = identify(answers.done, Bulk[bool]())
+    for path, may in list(answers.done.items()):
+        scope = scopes[path].scope
+        if may and (privileges.manager or rse in opened):
+            continue
+        del answers.done[path]
+        if owners.get(scope) != gateway.account:
+            owner = f"belongs to {owners[scope]}" if scope in owners else "doesn't exist"
+            cause = f"scope {scope} {owner}: register below a scope of your own, or ask an administrator"
+        else:
+            cause = f"owners may do so at {', '.join(sorted(opened)) or 'none'} only"
+        answers.failed[path] = NotAllowed(f"account {gateway.account} can't register {path} at {rse}: {cause}")
+    return answers
+
+
+def _ask(gateway: RucioGateway) -> _Facts:
+    privileges = gateway.privileges()
+    if privileges.manager:
+        return privileges, frozenset(rse.name for rse in gateway.list_rses()), {}
+    try:
+        opened = {rse.name for rse in gateway.list_rses(f"{OPEN_TO_OWNERS}=true")}
+    except InvalidInput:  # no RSE has the attribute
+        opened = set()
+    may = frozenset(rse.name for rse in gateway.list_rses() if is_open(rse.name, privileges, opened))
+    return privileges, may, gateway.list_scope_owners()
