@@ -11,4 +11,9 @@ Rucio and that package, and neither DIRAC nor the rest of this one: install with
 
 from bdms_rucio_policy import SUPPORTED_VERSION, __version__, get_algorithms
 
-__all__ = ["SUPPORTED_VERSION", "__version__", "get_algorithms"]
+__all__ = ["MANAGER", "OPEN_TO_OWNERS", "SUPPORTED_VERSION", "__version__", "get_algorithms"]
+
+#: Account attribute of data managers. As with Rucio's ``admin``, what counts is that it's there.
+MANAGER = "data-manager"
+#: RSE attribute: owners of scopes may register copies there.
+OPEN_TO_OWNERS = "owners_add_replicas"

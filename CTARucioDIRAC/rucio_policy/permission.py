@@ -17,11 +17,9 @@ is no such request, nothing is added to the generic policy.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import flask
 from bdms_rucio_policy import permission as ctao
 from rucio.common.exception import RuleNotFound
 from rucio.common.types import InternalScope
@@ -30,14 +28,12 @@ from rucio.core.rse import list_rse_attributes
 from rucio.core.rule import get_rule
 from rucio.core.scope import is_scope_owner
 
+from . import MANAGER, OPEN_TO_OWNERS
+from .request import once, scopes_of_request
+
 if TYPE_CHECKING:
     from rucio.common.types import InternalAccount
     from sqlalchemy.orm import Session
-
-#: Account attribute of data managers. As with Rucio's ``admin``, what counts is that it's there.
-MANAGER = "data-manager"
-#: RSE attribute: owners of scopes may register copies there.
-OPEN_TO_OWNERS = "owners_add_replicas"
 
 #: What the owner of a scope may by Rucio's generic policy, and a data manager in every scope.
 _FILLING = frozenset(
@@ -56,9 +52,7 @@ _FILLING = frozenset(
 )
 
 
-def has_permission(
-    issuer: InternalAccount, action: str, kwargs: dict[str, Any], *, session: Session
-) -> bool | None:
+def has_permission(issuer: InternalAccount, action: str, kwargs: dict[str, Any], *, session: Session) -> bool | None:
     """Decide on an action.
 
     Returns
@@ -76,7 +70,7 @@ def has_permission(
 
 
 def _is_manager(issuer: InternalAccount, session: Session) -> bool:
-    return _once(("manager", issuer), lambda: bool(has_account_attribute(account=issuer, key=MANAGER, session=session)))
+    return once(("manager", issuer), lambda: bool(has_account_attribute(account=issuer, key=MANAGER, session=session)))
 
 
 def _own_rules(issuer: InternalAccount, kwargs: Mapping[str, Any]) -> bool:
@@ -112,36 +106,13 @@ def _owns_files(issuer: InternalAccount, session: Session) -> bool:
     """Whether the account owns the scopes of all files that the request names."""
 
     def look() -> bool:
-        scopes = _scopes_of_request()
+        scopes = scopes_of_request()
         return bool(scopes) and all(
             is_scope_owner(scope=InternalScope(scope, vo=issuer.vo), account=issuer, session=session)
             for scope in scopes
         )
 
-    return _once(("owns", issuer), look)
-
-
-def _scopes_of_request() -> set[str]:
-    """Scopes of the files in the request that is being answered; none if any file is named in another way."""
-    if not flask.has_request_context():
-        return set()
-    body = json.loads(flask.request.get_data(as_text=True) or "null")
-    if not isinstance(body, dict):
-        return set()
-    files = [file for key in ("files", "replicas", "pfns") for file in body.get(key) or []]
-    if not all(isinstance(file, dict) and isinstance(file.get("scope"), str) for file in files):
-        return set()
-    return {file["scope"] for file in files}
-
-
-def _once(key: tuple[str, Any], decide: Callable[[], bool]) -> bool:
-    """Decide once for each request: the server asks for each of its files."""
-    if not flask.has_request_context():
-        return decide()
-    kept: dict[tuple[str, Any], bool] = flask.g.setdefault("ctao_policy", {})
-    if key not in kept:
-        kept[key] = decide()
-    return kept[key]
+    return once(("owns", issuer), look)
 
 
 _ACTIONS: Mapping[str, Callable[[Any, Mapping[str, Any], Any], bool]] = {

@@ -1,0 +1,91 @@
+"""Who may do what, as far as it is decided without a server."""
+
+import pytest
+
+from CTARucioDIRAC.domain import accounts
+from CTARucioDIRAC.domain.accounts import Privileges, is_open, may_write
+
+ADMIN = Privileges(admin=True, manager=True, owners_decide=True)
+MANAGER = Privileges(admin=False, manager=True, owners_decide=True)
+OWNER = Privileges(admin=False, manager=False, owners_decide=True)
+GENERIC = Privileges(admin=False, manager=False, owners_decide=False)
+
+
+@pytest.mark.parametrize("operation", ["addFile", "addReplica", "removeReplica", "removeFile", "setMetadata"])
+def test_owners_and_managers_write(operation):
+    for privileges in (ADMIN, MANAGER):
+        assert may_write(operation, privileges, owns=False, can_register=False)
+    assert may_write(operation, OWNER, owns=True, can_register=True)
+    for privileges in (OWNER, GENERIC):
+        assert not may_write(operation, privileges, owns=False, can_register=True)
+
+
+def test_an_owner_needs_a_place_to_register_and_the_right_to_let_go():
+    assert not may_write("addFile", OWNER, owns=True, can_register=False)
+    assert not may_write("removeReplica", GENERIC, owns=True, can_register=True)
+    assert may_write("createDirectory", GENERIC, owns=True, can_register=False)
+
+
+def test_which_storage_is_open():
+    assert is_open("PIC-DISK", OWNER, {"PIC-DISK"})
+    assert not is_open("PIC-TAPE", OWNER, {"PIC-DISK"})
+    assert not is_open("PIC-DISK", GENERIC, {"PIC-DISK"})
+    assert is_open("PIC-SCRATCHDISK", GENERIC, ())
+    assert is_open("PIC-TAPE", MANAGER, ())
+
+
+@pytest.mark.default_column
+def test_the_policy_package_is_ctaos_but_for_permissions():
+    pytest.importorskip("rucio.db", reason="the policy runs inside Rucio's server")
+    import bdms_rucio_policy
+    import bdms_rucio_policy.schema as theirs
+
+    import CTARucioDIRAC.rucio_policy as ours
+    import CTARucioDIRAC.rucio_policy.schema as schema
+    from CTARucioDIRAC.rucio_policy import lfn2pfn, scope
+
+    assert ours.get_algorithms() == bdms_rucio_policy.get_algorithms()
+    assert ours.SUPPORTED_VERSION == bdms_rucio_policy.SUPPORTED_VERSION
+    names = [name for name in vars(theirs) if not name.startswith("_")]
+    assert "SCHEMAS" in names
+    assert "SCOPE_NAME_REGEXP" in names
+    assert all(getattr(schema, name) is getattr(theirs, name) for name in names)
+    assert lfn2pfn.lfn2pfn("scope", "/ctao/x", "RSE", {}, {}) == "/ctao/x"
+    assert scope.scope("/ctao/user/a/alice/f", None) == ("user.alice", "/ctao/user/a/alice/f")
+
+
+@pytest.mark.default_column
+def test_both_sides_use_the_same_words():
+    pytest.importorskip("rucio.db", reason="the policy runs inside Rucio's server")
+    import CTARucioDIRAC.rucio_policy as policy
+    from CTARucioDIRAC.testbed import rucio_setup
+
+    assert policy.MANAGER == accounts.MANAGER
+    assert policy.OPEN_TO_OWNERS == accounts.OPEN_TO_OWNERS == rucio_setup.OWNERS_ATTRIBUTE
+    assert rucio_setup.account_attributes("ctaoprod", "overlay") == {accounts.MANAGER}
+    assert rucio_setup.account_attributes("ctaoprod", "ctao") == {"admin"}
+    assert rucio_setup.account_attributes("ctaouser", "ctao") == set()
+
+
+@pytest.mark.default_column
+@pytest.mark.parametrize(
+    ("body", "scopes"),
+    [
+        ('{"rse": "R", "files": [{"scope": "a", "name": "/x"}, {"scope": "b", "name": "/y"}]}', {"a", "b"}),
+        ('{"replicas": [{"scope": "a", "name": "/x"}], "pfns": [{"scope": "b", "name": "/y"}]}', {"a", "b"}),
+        ('{"replicas": ["root://host//x"]}', set()),
+        ('{"files": [{"scope": "a", "name": "/x"}], "replicas": ["root://host//x"]}', set()),
+        ('{"files": [{"name": "/x"}]}', set()),
+        ('["a"]', set()),
+        ("", set()),
+    ],
+)
+def test_files_of_a_request_are_all_known_or_none_is(body, scopes):
+    pytest.importorskip("rucio.db", reason="the policy runs inside Rucio's server")
+    import flask
+
+    from CTARucioDIRAC.rucio_policy.request import scopes_of_request
+
+    with flask.Flask("x").test_request_context("/replicas", method="POST", data=body):
+        assert scopes_of_request() == scopes
+    assert scopes_of_request() == set()
