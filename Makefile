@@ -1,11 +1,12 @@
 # The commands people guess. Each sets up what it needs first; the second time that takes seconds.
-.PHONY: help setup demo test test-unit lint clean
+.PHONY: help setup demo test test-unit bench lint clean
 
 help:
 	@echo "make demo                  set up, start the stack, and do the whole job on a night of raw data"
 	@echo "make demo INPUT=/directory the same with your own raw files (DL0 in ACADA's tree, or simtel)"
 	@echo "make test                  set up, and pass all tests (unit, contract, integration, system)"
 	@echo "make lint                  style, types, import directions, spelling"
+	@echo "make bench                 compare the catalogue with its peers; docs/performance.md has a run"
 	@echo "make setup                 only set up: system packages, .venv, workers' software"
 	@echo "make clean                 stop the stack, remove it, and remove the environments"
 
@@ -37,6 +38,9 @@ test: setup old-column
 
 test-unit: environment
 	@$(VENV)/bin/python -m pytest tests/unit tests/contract -m "not stack"
+
+bench: setup
+	@sh tests/with_stack.sh $(VENV)/bin/python benchmarks/catalogue.py $(BENCH)
 
 lint: environment
 	@sh tests/lint.sh
