@@ -30,12 +30,13 @@ class Translation:
     elements : mapping
         RSE by storage element, where they have different names.
     account : callable
-        Rucio account of a DIRAC user and group; None if there is none: then rules are the migrating account's.
+        Rucio account of a DIRAC user and group; None if there is none: then rules are the migrating account's, as they
+        all are where it isn't given.
     """
 
     prefixes: Mapping[str, str] = field(default_factory=dict)
     elements: Mapping[str, str] = field(default_factory=dict)
-    account: Callable[[str, str], str | None] = lambda user, group: None  # noqa: ARG005
+    account: Callable[[str, str], str | None] | None = None
 
     def path(self, old: str) -> str:
         """New name of a path."""
@@ -112,8 +113,8 @@ def _wanted(file: OldFile, translation: Translation, rses: Mapping[str, Rse], re
         report.problem(Kind.IMPOSSIBLE, file.lfn, "it has no copy, and Rucio knows files by their copies")
     if not copies:
         return None
-    account = translation.account(file.owner, file.group)
-    report.add("without_account", account is None)
+    account = translation.account(file.owner, file.group) if translation.account else None
+    report.add("without_account", translation.account is not None and account is None)
     report.add("without_checksum", not file.checksum)
     return Wanted(
         old=file.lfn,

@@ -90,7 +90,8 @@ class DFCSource:
 
     def _value(self, method: str, result: Mapping[str, Any]) -> Any:
         if not result["OK"]:
-            raise Unavailable(f"{self._service} doesn't answer {method}: {result['Message']}")
+            remedy = "repeat this; if the service runs, use a proxy of a group with the property FileCatalogManagement"
+            raise Unavailable(f"{self._service} doesn't answer {method}: {result['Message']} ({remedy})")
         return result["Value"]
 
 
