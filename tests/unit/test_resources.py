@@ -11,8 +11,11 @@ RESOURCES = Path(__file__).resolve().parents[2] / "Resources"
 
 @pytest.mark.parametrize("path", sorted(RESOURCES.rglob("*.cfg")), ids=lambda p: p.name)
 def test_configuration_snippets_load(path):
-    configuration = CFG()
-    configuration.loadFromFile(str(path))
+    assert CFG().loadFromFile(str(path)).listSections()
+
+
+def test_the_snippet_of_campaigns_names_the_plugin():
+    configuration = CFG().loadFromFile(str(RESOURCES / "cs" / "campaigns.cfg"))
     plugin = "Systems/Transformation/Agents/TransformationAgent/PluginLocation"
     assert configuration.getOption(plugin) == "CTARucioDIRAC.TransformationSystem.Agent.RucioTransformationPlugin"
 
