@@ -45,7 +45,7 @@ _WORDS = {"any": Operator.EXISTS, "missing": Operator.MISSING}
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition; ``value`` is a tuple for ``in`` and ``nin``, a scalar otherwise."""
+    """One condition; ``value`` is a tuple for ``in`` and ``nin``, and may be one of patterns; otherwise a scalar."""
 
     key: str
     operator: Operator
@@ -228,7 +228,7 @@ def _holds(condition: Condition, stored: Any) -> bool:
     if stored is None or operator is Operator.EXISTS:
         return stored is not None
     if operator is Operator.LIKE:
-        return like(stored, str(wanted))
+        return any(like(stored, str(item)) for item in (wanted if isinstance(wanted, tuple) else (wanted,)))
     if isinstance(wanted, tuple):
         found = any(_equal(stored, item) for item in wanted)
         return found if operator is Operator.IN else not found

@@ -137,7 +137,7 @@ def _packed(groups: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 def _values(condition: Condition) -> tuple[Scalar, ...]:
     if isinstance(condition.value, tuple):
-        return condition.value if condition.operator is Operator.IN else (condition.value[0],)
+        return condition.value if condition.operator in (Operator.IN, Operator.LIKE) else (condition.value[0],)
     return (condition.value,)
 
 

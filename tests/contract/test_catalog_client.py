@@ -14,6 +14,7 @@ from CTARucioDIRAC.domain import errors
 from CTARucioDIRAC.domain.identifiers import did_of
 from CTARucioDIRAC.gateway.protocol import FileRecord, ReplicaState
 from CTARucioDIRAC.Resources.Catalog import RucioFileCatalogClient as module
+from CTARucioDIRAC.Resources.Catalog.RucioCatalogBase import forget
 from CTARucioDIRAC.Resources.Catalog.CTARucioFileCatalogClient import CTARucioFileCatalogClient
 
 OPTIONS = {"RucioHost": "https://rucio.example.org", "VO": "ctao"}
@@ -27,7 +28,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGateway]:
     monkeypatch.setattr(module, "current_gateway", lambda _settings: fake)
     monkeypatch.setattr(RucioShapes, "group_and_users", lambda account: (f"group of {account}", ("jdoe",)))
     RucioPermissions._facts.clear()
-    module._fields.clear()
+    forget()
     yield fake
     RucioPermissions._facts.clear()
 
@@ -190,7 +191,7 @@ def test_metadata(filled: CTARucioFileCatalogClient) -> None:
 
 
 def test_what_cannot_be_asked_is_an_error(filled: CTARucioFileCatalogClient) -> None:
-    for query in ({"run": {"~": 1}}, {"Size": {">": 1}}, {"run": None}, "run=1"):
+    for query in ({"run": {"~": 1}}, {"User": "jdoe"}, {"run": None}, "run=1", {"_dirac_status": "x"}):
         assert not filled.findFilesByMetadata(query)["OK"], query
     assert not filled.setMetadata("/ctao/no", {"a": 1})["OK"]
     assert not filled.setMetadata(FILE, "a=1")["OK"]

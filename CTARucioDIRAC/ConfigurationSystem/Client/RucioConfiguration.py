@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from DIRAC import gConfig
+from DIRAC.ConfigurationSystem.Client.Helpers.Operations import Operations
 from DIRAC.ConfigurationSystem.Client.Helpers.Registry import getHosts
 
 from CTARucioDIRAC.domain import scopes
-from CTARucioDIRAC.domain.errors import InvalidSettings
+from CTARucioDIRAC.domain.errors import InvalidInput, InvalidSettings
+from CTARucioDIRAC.domain.metadata_fields import Fields, check_type
 from CTARucioDIRAC.domain.settings import CatalogueSettings, catalogue_settings
 
 CATALOGUES = "/Resources/FileCatalogs"
 #: The first is what to use; the second works where DIRAC's own class of that name isn't found first.
 CATALOGUE_TYPES = ("CTARucioFileCatalog", "RucioFileCatalog")
+FIELDS = "DataManagement/MetadataFields"
 GROUPS = "/Registry/Groups"
 HOSTS = "/Registry/Hosts"
 USERS = "/Registry/Users"
@@ -72,6 +75,25 @@ def settings_in_use(options: Mapping[str, Any], section: str) -> CatalogueSettin
     settings = catalogue_settings(options, section)
     scopes.use(settings.scope_rules)
     return settings
+
+
+def metadata_fields(vo: str) -> Fields:
+    """Metadata fields that ``/Operations/<vo or Defaults>/DataManagement/MetadataFields`` declares.
+
+    Raises
+    ------
+    InvalidSettings
+        Naming the option that has no type.
+    """
+    operations, fields = Operations(vo=vo), Fields()
+    for section, of_files in (("Directory", False), ("File", True)):
+        found = operations.getOptionsDict(f"{FIELDS}/{section}")
+        for name, kind in (found["Value"] if found["OK"] else {}).items():
+            try:
+                fields.add(name, check_type(name, kind), of_files=of_files)
+            except InvalidInput as error:
+                raise InvalidSettings(f"/Operations/.../{FIELDS}/{section}/{name}: {error}") from None
+    return fields
 
 
 def group_account(group: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 from DIRAC.ConfigurationSystem.Client.Helpers.Registry import (
@@ -16,6 +17,7 @@ from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import groups_o
 from CTARucioDIRAC.domain.errors import InvalidInput
 from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
 from CTARucioDIRAC.gateway.protocol import DidRecord, FileRecord, Replica, ReplicaState
+from CTARucioDIRAC.usecases.datasets import Dataset
 from CTARucioDIRAC.usecases.directories import Dump, Entries, Size
 from CTARucioDIRAC.usecases.register import NewFile
 
@@ -60,8 +62,8 @@ def ownership(account: str, path: str) -> dict[str, Any]:
     }
 
 
-def file_metadata(record: DidRecord) -> dict[str, Any]:
-    """Metadata of a file.
+def file_metadata(record: DidRecord, status: str | None = None) -> dict[str, Any]:
+    """Metadata of a file; ``status`` is DIRAC's word for it, if it isn't the usual one.
 
     DIRAC compares ``Checksum`` with the adler32 of what it has downloaded: of a file with an md5 only, it must be empty.
     """
@@ -74,7 +76,7 @@ def file_metadata(record: DidRecord) -> dict[str, Any]:
         "CreationDate": naive(record.created_at),
         "ModificationDate": naive(record.updated_at),
         "Mode": FILE_MODE,
-        "Status": GOOD,
+        "Status": status or GOOD,
         **ownership(record.account, record.did.name),
     }
 
@@ -154,6 +156,38 @@ def verbose_listing(entries: Entries) -> dict[str, Any]:
         for lfn, record in entries.records.items()
     }
     listing["SubDirs"] = {path: directory_metadata(entries.above.get(path), path) for path in entries.directories}
+    return listing
+
+
+def dataset_parameters(dataset: Dataset) -> dict[str, Any]:
+    """What is known of a dataset. Rucio has no numbers for datasets and directories: theirs are 0."""
+    record = dataset.record
+    owner = ownership(record.account, record.did.name)
+    return {
+        "DatasetID": 0,
+        "DirID": 0,
+        "MetaQuery": dict(dataset.query or {}),
+        "TotalSize": dataset.content.size if dataset.content else record.size or 0,
+        "NumberOfFiles": dataset.content.files if dataset.content else record.length or 0,
+        "Owner": owner["Owner"],
+        "OwnerGroup": owner["OwnerGroup"],
+        "Status": dataset.status,
+        "CreationDate": naive(record.created_at),
+        "ModificationDate": naive(dataset.modified or record.updated_at),
+        "DatasetHash": dataset.content.digest if dataset.content else "",
+        "Mode": DIRECTORY_MODE,
+    }
+
+
+def dataset_listing(found: Iterable[Dataset], *, verbose: bool) -> dict[str, Any]:
+    """Datasets in a directory, by the last component of their names."""
+    listing: dict[str, Any] = {}
+    for dataset in found:
+        values = dataset_parameters(dataset) | {"UID": 0, "GID": 0}
+        entry: dict[str, Any] = {"Metadata": values}
+        if verbose:
+            entry["Annotation"] = dataset.annotation
+        listing[dataset.record.did.name.rpartition("/")[2]] = entry
     return listing
 
 

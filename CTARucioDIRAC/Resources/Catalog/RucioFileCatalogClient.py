@@ -8,7 +8,9 @@ Rucio brought in is there as well.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from DIRAC.Core.Security.ProxyInfo import getVOfromProxyGroup
@@ -19,34 +21,34 @@ from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import (
     read_catalogue_settings,
     settings_in_use,
 )
-from CTARucioDIRAC.Core.Utilities.Kept import Kept
 from CTARucioDIRAC.Core.Utilities.RucioPermissions import allowed
-from CTARucioDIRAC.Core.Utilities.RucioReturns import as_mapping, bulk_result, ok_result, returns, takes_lfns
+from CTARucioDIRAC.Core.Utilities.RucioReturns import bulk_result, ok_result, returns, takes_lfns
 from CTARucioDIRAC.Core.Utilities.RucioShapes import (
+    dataset_listing,
     directory_dump,
     directory_metadata,
     directory_size,
     file_metadata,
     new_file,
     plain_listing,
-    replica_status,
     verbose_listing,
 )
 from CTARucioDIRAC.domain.errors import CtaRucioError, InvalidInput
-from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
-from CTARucioDIRAC.domain.metadata_query import parse_query
+from CTARucioDIRAC.domain.identifiers import did_of, scope_of
 from CTARucioDIRAC.domain.settings import CatalogueSettings
-from CTARucioDIRAC.gateway.protocol import FileReplicas, RucioGateway
-from CTARucioDIRAC.usecases import directories, files, find, metadata, register, remove
+from CTARucioDIRAC.gateway.protocol import RucioGateway
+from CTARucioDIRAC.usecases import directories, files, guids, register, remove
+from CTARucioDIRAC.usecases.ancestors import add_ancestors
 from CTARucioDIRAC.usecases.bulk import Bulk
-from CTARucioDIRAC.usecases.resolve import lfns_of, look_up_one
+from CTARucioDIRAC.usecases.storage_dump import files_at
 
-Result = dict[str, Any]
-#: The transformation service asks for the fields with every file.
-_fields: Kept[tuple[dict[str, str], dict[str, str]]] = Kept(seconds=300)
+from .RucioCatalogBase import Result, addresses, storage_elements
+from .RucioCatalogDatasets import RucioCatalogDatasets
+from .RucioCatalogMetadata import RucioCatalogMetadata
+from .RucioCatalogStatus import RucioCatalogStatus, ancestors_in
 
 
-class RucioFileCatalogClient:
+class RucioFileCatalogClient(RucioCatalogMetadata, RucioCatalogDatasets, RucioCatalogStatus):
     """File catalogue plugin; the methods have the signatures and shapes of DIRAC's own ``FileCatalogClient``.
 
     Parameters
@@ -70,18 +72,15 @@ class RucioFileCatalogClient:
         "getFileMetadata",
         "getFileSize",
         "getReplicas",
-        "getReplicaStatus",
         "listDirectory",
         "getDirectoryDump",
         "getDirectoryReplicas",
         "getDirectorySize",
         "getDirectoryMetadata",
-        "getFileUserMetadata",
-        "getDirectoryUserMetadata",
-        "findFilesByMetadata",
-        "findDirectoriesByMetadata",
-        "getReplicasByMetadata",
-        "getMetadataFields",
+        "getSEDump",
+        *RucioCatalogStatus.READ,
+        *RucioCatalogMetadata.READ,
+        *RucioCatalogDatasets.READ,
     ]
     WRITE_METHODS: ClassVar[list[str]] = [
         "addFile",
@@ -90,20 +89,14 @@ class RucioFileCatalogClient:
         "removeFile",
         "createDirectory",
         "removeDirectory",
-        "setMetadata",
-        "setMetadataBulk",
-        "removeMetadata",
+        *RucioCatalogStatus.WRITE,
+        *RucioCatalogMetadata.WRITE,
+        *RucioCatalogDatasets.WRITE,
     ]
     NO_LFN_METHODS: ClassVar[list[str]] = [
-        "getFileUserMetadata",
-        "getDirectoryUserMetadata",
-        "findFilesByMetadata",
-        "findDirectoriesByMetadata",
-        "getReplicasByMetadata",
-        "getMetadataFields",
-        "setMetadata",
-        "setMetadataBulk",
-        "removeMetadata",
+        *RucioCatalogStatus.WITHOUT_LFNS,
+        *RucioCatalogMetadata.WITHOUT_LFNS,
+        "getSEDump",
     ]
 
     def __init__(self, **options: Any) -> None:
@@ -142,9 +135,16 @@ class RucioFileCatalogClient:
 
     @takes_lfns
     def exists(self, lfns: Mapping[str, Any]) -> Result:
-        """The name itself if there is such a file or directory, else False."""
+        """The name itself if there is such a file or directory, else False.
+
+        For a name that isn't there, given with a GUID (``{lfn: guid}`` or ``{lfn: {GUID}}``): the name of the file in the
+        same scope that has it.
+        """
         answers = files.kinds(self._gateway(), lfns, self._vo)
-        return bulk_result(Bulk({lfn: lfn if kind else False for lfn, kind in answers.done.items()}, answers.failed))
+        found: dict[str, str | bool] = {lfn: lfn if kind else False for lfn, kind in answers.done.items()}
+        given = {lfn: _guid(lfns[lfn]) for lfn, kind in answers.done.items() if kind is None}
+        wanted = {lfn: guid for lfn, guid in given.items() if guid}
+        return bulk_result(Bulk(found | (guids.elsewhere(self._gateway(), wanted) if wanted else {}), answers.failed))
 
     @takes_lfns
     def isFile(self, lfns: Mapping[str, Any]) -> Result:
@@ -182,7 +182,9 @@ class RucioFileCatalogClient:
     @takes_lfns
     def getFileMetadata(self, lfns: Mapping[str, Any]) -> Result:
         """Size, checksum, owner, dates … of files."""
-        return bulk_result(files.stat_files(self._gateway(), lfns), file_metadata)
+        answers = files.stat_files(self._gateway(), lfns)
+        words = self._statuses(answers.done.values())
+        return bulk_result(answers, lambda record: file_metadata(record, words.get(record.did)))
 
     @takes_lfns
     def getFileSize(self, lfns: Mapping[str, Any]) -> Result:
@@ -192,22 +194,23 @@ class RucioFileCatalogClient:
     @takes_lfns
     def getReplicas(self, lfns: Mapping[str, Any], allStatus: bool = False) -> Result:
         """Storage elements with a readable copy (with any, for ``allStatus``), and its address there."""
-        return bulk_result(files.replicas(self._gateway(), lfns, all_states=bool(allStatus)), _addresses)
-
-    @takes_lfns
-    def getReplicaStatus(self, lfns: Mapping[str, Any]) -> Result:
-        """Status of the copy of each file at the storage element given for it."""
-        wanted, answers = _storage_elements(lfns)
-        found = files.replica_states(self._gateway(), wanted)
-        return bulk_result(Bulk(dict(found.done), answers.failed | found.failed), replica_status)
+        return bulk_result(files.replicas(self._gateway(), lfns, all_states=bool(allStatus)), addresses)
 
     # ---------------------------------------------------------------- directories
 
     @takes_lfns
     def listDirectory(self, lfns: Mapping[str, Any], verbose: bool = False) -> Result:
         """What is directly in each directory."""
-        shape = verbose_listing if verbose else plain_listing
-        return bulk_result(directories.list_all(self._gateway(), lfns, self._vo, details=bool(verbose)), shape)
+        answers = directories.list_all(self._gateway(), lfns, self._vo, details=bool(verbose))
+        listings: dict[str, Any] = {}
+        for lfn, entries in answers.done.items():
+            path = did_of(lfn).name
+            found = self._datasets_in(path, entries.directories, scope_of(f"{path}/x"))
+            for dataset in found:
+                del entries.directories[dataset.record.did.name]
+            listing = verbose_listing(entries) if verbose else plain_listing(entries)
+            listings[lfn] = listing | {"Datasets": dataset_listing(found, verbose=bool(verbose))}
+        return bulk_result(Bulk(listings, answers.failed))
 
     @takes_lfns
     def getDirectoryDump(self, lfns: Mapping[str, Any]) -> Result:
@@ -218,7 +221,7 @@ class RucioFileCatalogClient:
     def getDirectoryReplicas(self, lfns: Mapping[str, Any], allStatus: bool = False) -> Result:
         """Copies of the files directly in each directory."""
         answers = directories.replicas_in(self._gateway(), lfns, self._vo, all_states=bool(allStatus))
-        return bulk_result(answers, lambda found: {lfn: _addresses(file) for lfn, file in found.items()})
+        return bulk_result(answers, lambda found: {lfn: addresses(file) for lfn, file in found.items()})
 
     @takes_lfns
     def getDirectorySize(
@@ -236,83 +239,13 @@ class RucioFileCatalogClient:
         answers = files.stat_directories(self._gateway(), lfns, self._vo)
         return bulk_result(Bulk({lfn: directory_metadata(r, lfn) for lfn, r in answers.done.items()}, answers.failed))
 
-    # ---------------------------------------------------------------- metadata
-
     @returns
-    def getFileUserMetadata(self, path: str) -> Result:
-        """Metadata of a file, with those of the directories above it."""
-        return ok_result(metadata.of_file(self._gateway(), path))
-
-    @returns
-    def getDirectoryUserMetadata(self, path: str) -> Result:
-        """Metadata of a directory, with those of the directories above it; which is whose, beside the value."""
-        values, origins = metadata.of_directory(self._gateway(), path, self._vo)
-        own = did_of(path).name
-        result = ok_result(values)
-        result["MetadataOwner"] = {key: "OwnMetadata" if o == own else "ParentMetadata" for key, o in origins.items()}
-        result["MetadataType"] = metadata.types_of(values)
-        return result
-
-    @returns
-    def setMetadata(self, path: str, metadatadict: Mapping[str, Any]) -> Result:
-        """Set metadata of a file or directory."""
-        return dict(self.setMetadataBulk({path: metadatadict}))
-
-    @returns
-    def setMetadataBulk(self, pathMetadataDict: Mapping[str, Mapping[str, Any]]) -> Result:
-        """Set metadata of files and directories."""
-        values = {
-            path: as_mapping(meta, f"metadata of {path}")
-            for path, meta in as_mapping(pathMetadataDict, "metadata by path").items()
-        }
-        metadata.set_all(self._gateway(), values)
+    def getSEDump(self, seNames: Any, outputFilename: str) -> Result:
+        """Write ``SE|LFN|checksum|size`` of all files with a copy at storage elements into a file."""
+        names = seNames.split(",") if isinstance(seNames, str) else list(seNames)
+        with Path(outputFilename).open("w", encoding="utf-8", newline="") as output:
+            csv.writer(output, delimiter="|").writerows(files_at(self._gateway(), names))
         return ok_result()
-
-    @returns
-    def removeMetadata(self, pathMetadataDict: Mapping[str, Any]) -> Result:
-        """Remove keys of files and directories."""
-        gateway = self._gateway()
-        for path, keys in as_mapping(pathMetadataDict, "metadata keys by path").items():
-            gateway.delete_metadata(look_up_one(gateway, path)[0], [keys] if isinstance(keys, str) else list(keys))
-        return ok_result()
-
-    @returns
-    def findFilesByMetadata(self, metaDict: Mapping[str, Any], path: str = "/") -> Result:
-        """Files below a path whose metadata, or those of the directories above them, fulfil a query."""
-        return ok_result(self._find(metaDict, path))
-
-    def _find(self, query: Mapping[str, Any], path: str) -> list[str]:
-        gateway = self._gateway()
-        conditions, rses = metadata.split_query(query)
-        files_found = find.find_files(gateway, parse_query(conditions), validate_lfn(path), self._vo)
-        found = list(lfns_of(gateway, files_found).values())
-        if rses:
-            there = files.replicas(gateway, found)
-            return sorted(lfn for lfn, file in there.done.items() if any(r.rse in rses for r in file.replicas))
-        return sorted(found)
-
-    @returns
-    def findDirectoriesByMetadata(self, metaDict: Mapping[str, Any], path: str = "/") -> Result:
-        """Directories below a path whose metadata, or those of the directories above them, fulfil a query."""
-        gateway = self._gateway()
-        found = find.find_directories(gateway, parse_query(metaDict), validate_lfn(path), self._vo)
-        return ok_result(dict(enumerate(sorted(lfns_of(gateway, found).values()), start=1)))
-
-    @returns
-    def getReplicasByMetadata(self, metaDict: Mapping[str, Any], path: str = "/", allStatus: bool = False) -> Result:
-        """Copies of the files that fulfil a query."""
-        found = self._find(metaDict, path)
-        if not found:
-            return ok_result({"Successful": {}, "Failed": {}})
-        return bulk_result(files.replicas(self._gateway(), found, all_states=bool(allStatus)), _addresses)
-
-    @returns
-    def getMetadataFields(self) -> Result:
-        """Metadata keys with their types: those that CTAO uses, and those found in use within the last minutes."""
-        gateway = self._gateway()
-        key = (self._configuration().RucioHost, gateway.account)
-        of_directories, of_files = _fields.get(key, lambda: metadata.fields(gateway))
-        return ok_result({"DirectoryMetaFields": dict(of_directories), "FileMetaFields": dict(of_files)})
 
     # ---------------------------------------------------------------- writing
 
@@ -320,29 +253,39 @@ class RucioFileCatalogClient:
     def addFile(self, lfns: Mapping[str, Any]) -> Result:
         """Register files with their copies: ``{lfn: {PFN, Size, SE, GUID, Checksum}}``.
 
-        A file that is registered with the same content gets the copy in addition.
+        A file that is registered with the same content gets the copy in addition. ``Ancestors`` are added as
+        :meth:`addFileAncestors` does.
         """
         answers: Bulk[bool] = Bulk()
         wanted = []
+        made_from: dict[str, dict[str, int]] = {}
         for lfn, info in lfns.items():
             try:
                 wanted.append(new_file(lfn, info))
+                if info.get("Ancestors"):
+                    made_from[lfn] = ancestors_in(lfn, info)
             except CtaRucioError as error:
                 answers.failed[lfn] = error
         added = register.add_files(self._gateway(), wanted)
+        with_ancestors = {lfn: made_from[lfn] for lfn in made_from if lfn in added.done}
+        if with_ancestors:
+            linked = add_ancestors(self._gateway(), with_ancestors)
+            for lfn, error in linked.failed.items():
+                added.failed[lfn] = error
+                del added.done[lfn]
         return bulk_result(Bulk(added.done, answers.failed | added.failed))
 
     @takes_lfns
     def addReplica(self, lfns: Mapping[str, Any]) -> Result:
         """Register further copies of files: ``{lfn: {SE, PFN}}``."""
-        wanted, answers = _storage_elements(lfns)
+        wanted, answers = storage_elements(lfns)
         added = register.add_copies(self._gateway(), wanted)
         return bulk_result(Bulk(added.done, answers.failed | added.failed))
 
     @takes_lfns
     def removeReplica(self, lfns: Mapping[str, Any]) -> Result:
         """Let go of copies: ``{lfn: {SE, PFN}}``. Refused where any other rule holds the copy."""
-        wanted, answers = _storage_elements(lfns)
+        wanted, answers = storage_elements(lfns)
         removed = remove.remove_copies(self._gateway(), wanted)
         return bulk_result(Bulk(removed.done, answers.failed | removed.failed))
 
@@ -362,18 +305,6 @@ class RucioFileCatalogClient:
         return bulk_result(remove.remove_directories(self._gateway(), lfns, self._vo, recursive=bool(recursive)))
 
 
-def _addresses(file: FileReplicas) -> dict[str, str]:
-    return {replica.rse: replica.pfn or file.did.name for replica in file.replicas}
-
-
-def _storage_elements(lfns: Mapping[str, Any]) -> tuple[dict[str, str], Bulk[Any]]:
-    """Storage element of each file, given as its name or as a dictionary with ``SE``."""
-    answers: Bulk[Any] = Bulk()
-    wanted = {}
-    for lfn, info in lfns.items():
-        rse = info.get("SE") if isinstance(info, Mapping) else info
-        if isinstance(rse, str) and rse:
-            wanted[lfn] = rse
-        else:
-            answers.failed[lfn] = InvalidInput("Replica info not supplied")
-    return wanted, answers
+def _guid(given: Any) -> str:
+    guid = given.get("GUID") if isinstance(given, Mapping) else given
+    return guid if isinstance(guid, str) else ""
