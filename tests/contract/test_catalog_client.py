@@ -3,60 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from catalog_helpers import FILE, MISSING, OPTIONS, description, successful, value
 from fake_gateway import FakeGateway
 
-from CTARucioDIRAC.Core.Utilities import RucioPermissions, RucioShapes
 from CTARucioDIRAC.domain import errors
 from CTARucioDIRAC.domain.identifiers import did_of
 from CTARucioDIRAC.gateway.protocol import FileRecord, ReplicaState
 from CTARucioDIRAC.Resources.Catalog import RucioFileCatalogClient as module
-from CTARucioDIRAC.Resources.Catalog.RucioCatalogBase import forget
 from CTARucioDIRAC.Resources.Catalog.CTARucioFileCatalogClient import CTARucioFileCatalogClient
-
-OPTIONS = {"RucioHost": "https://rucio.example.org", "VO": "ctao"}
-FILE = "/ctao/lst/run1/f1"
-MISSING = "No such file or directory"
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGateway]:
-    fake = FakeGateway()
-    monkeypatch.setattr(module, "current_gateway", lambda _settings: fake)
-    monkeypatch.setattr(RucioShapes, "group_and_users", lambda account: (f"group of {account}", ("jdoe",)))
-    RucioPermissions._facts.clear()
-    forget()
-    yield fake
-    RucioPermissions._facts.clear()
-
-
-@pytest.fixture
-def catalog(fake: FakeGateway) -> CTARucioFileCatalogClient:
-    return CTARucioFileCatalogClient(**OPTIONS, url="DataManagement/RucioFileCatalog")
-
-
-def description(**changes: Any) -> dict[str, Any]:
-    guid = "AAAAAAAA-BBBB-CCCC-DDDD-000000000001"
-    return {"PFN": "", "Size": 5, "SE": "PIC-DISK", "GUID": guid, "Checksum": "0000ABCD"} | changes
-
-
-def value(result: dict[str, Any]) -> Any:
-    assert result["OK"], result.get("Message")
-    return result["Value"]
-
-
-def successful(result: dict[str, Any]) -> dict[str, Any]:
-    assert value(result)["Failed"] == {}
-    return dict(value(result)["Successful"])
-
-
-@pytest.fixture
-def filled(catalog: CTARucioFileCatalogClient) -> CTARucioFileCatalogClient:
-    assert successful(catalog.addFile({FILE: description()})) == {FILE: True}
-    return catalog
 
 
 def test_only_what_is_implemented_is_advertised() -> None:

@@ -6,6 +6,8 @@ import pytest
 from diraccfg import CFG
 from ruamel.yaml import YAML
 
+from CTARucioDIRAC.domain.metadata_fields import DIRECTORY_FIELDS, FILE_FIELDS
+
 RESOURCES = Path(__file__).resolve().parents[2] / "Resources"
 
 
@@ -18,6 +20,14 @@ def test_the_snippet_of_campaigns_names_the_plugin():
     configuration = CFG().loadFromFile(str(RESOURCES / "cs" / "campaigns.cfg"))
     plugin = "Systems/Transformation/Agents/TransformationAgent/PluginLocation"
     assert configuration.getOption(plugin) == "CTARucioDIRAC.TransformationSystem.Agent.RucioTransformationPlugin"
+
+
+def test_the_metadata_schema_is_the_one_that_the_catalogue_declares():
+    configuration = CFG()
+    configuration.loadFromFile(str(RESOURCES / "cs" / "metadata-schema.cfg"))
+    section = "Operations/Defaults/DataManagement/MetadataFields"
+    for name, fields in (("Directory", DIRECTORY_FIELDS), ("File", FILE_FIELDS)):
+        assert configuration[section][name].getAsDict() == dict(fields)
 
 
 def test_tapes_are_never_set_up_so_that_copies_get_lost():
