@@ -265,8 +265,11 @@ def matching(gateway: RucioGateway, pattern: str) -> list[Dataset]:
 
 
 def every(gateway: RucioGateway) -> list[Did]:
-    """All datasets made out of queries; costs a request for each scope."""
-    scopes = resolve.known_scopes(gateway)
+    """All datasets made out of queries; costs a request for each scope.
+
+    The scopes are asked for: the first dataset in a new one must be found at once, by other processes and accounts, too.
+    """
+    scopes = gateway.list_scopes()
     with ThreadPoolExecutor(resolve.THREADS) as pool:
         found = pool.map(lambda scope: in_scope(gateway, scope), scopes)
         return sorted(did for dids in found for did in dids)
