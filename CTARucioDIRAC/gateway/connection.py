@@ -215,16 +215,21 @@ class Connection:
             all_headers["X-Rucio-Auth-Token"] = token
         self._count()
         try:
-            return self._get_session().request(
+            response = self._get_session().request(
                 method,
                 url,
                 headers=all_headers,
                 data=data,
                 params=params,
-                stream=stream,
+                stream=True,
                 verify=str(self.server.ca),
                 timeout=(20, self.server.timeout),
             )
+            if response.raw is not None:  # else an answer that breaks off is taken for a short one
+                response.raw.enforce_content_length = True
+            if not stream:
+                response.content  # noqa: B018  # reads it
+            return response
         except (requests.exceptions.SSLError, requests.exceptions.ReadTimeout):
             raise
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -135,5 +136,5 @@ class RestRucioGateway(ReplicaVerbs, RuleVerbs, MetadataVerbs, ServerVerbs):
             yield
         except RucioException as error:
             raise translate.error_from(type(error).__name__, str(error), what) from error
-        except requests.RequestException as error:
+        except (requests.RequestException, json.JSONDecodeError) as error:
             raise errors.Unavailable(f"{what}: the answer broke off: {error}") from error

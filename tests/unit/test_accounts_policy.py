@@ -89,3 +89,22 @@ def test_files_of_a_request_are_all_known_or_none_is(body, scopes):
     with flask.Flask("x").test_request_context("/replicas", method="POST", data=body):
         assert scopes_of_request() == scopes
     assert scopes_of_request() == set()
+
+
+def test_no_library_code_changes_the_environment():
+    """What serves several users in one process can't keep a credential, or anything else, in what they share."""
+    import ast
+    from pathlib import Path
+
+    import CTARucioDIRAC
+
+    root = Path(CTARucioDIRAC.__file__).parent
+    libraries = [path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in ("testbed", "demo")]
+    assert len(libraries) > 40
+    changing = {"update", "setdefault", "pop", "clear", "popitem", "__setitem__"}
+    for path in libraries:
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = ast.unparse(node) if isinstance(node, ast.Subscript | ast.Attribute) else ""
+            if isinstance(node, ast.Subscript) and text.startswith("os.environ["):
+                assert isinstance(node.ctx, ast.Load), f"{path}: {text}"
+            assert text not in {f"os.environ.{name}" for name in changing} | {"os.putenv", "os.unsetenv"}, path
