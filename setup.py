@@ -49,6 +49,9 @@ setup(
             "cta-rucio-testbed = CTARucioDIRAC.testbed.cli:main",
             "cta-rucio-reprocess = CTARucioDIRAC.TransformationSystem.scripts.cta_rucio_reprocess:main",
             "cta-rucio-demo = CTARucioDIRAC.demo.cli:main",
+            "cta-rucio-check = CTARucioDIRAC.DataManagementSystem.scripts.cta_rucio_check:main",
+            "cta-rucio-adopt = CTARucioDIRAC.DataManagementSystem.scripts.cta_rucio_adopt:main",
+            "cta-rucio-migrate = CTARucioDIRAC.DataManagementSystem.scripts.cta_rucio_migrate:main",
         ],
     },
 )
