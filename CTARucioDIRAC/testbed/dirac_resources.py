@@ -60,10 +60,10 @@ def storage_element(layout: Layout, rse: str) -> Tree:
         "AccessProtocols": ["root"] if tape else ["root", "davs"],
         "WriteProtocols": ["root"] if tape else ["root", "davs"],
         **dict.fromkeys(ACCESS_TYPES, "Active"),
-        "GFAL2_XROOT": _protocol("GFAL2_XROOT", "root", port, "/"),
+        "GFAL2_XROOT": _protocol("CTARucio_XROOT", "root", port, "/"),
     }
     if not tape:
-        tree["GFAL2_HTTPS"] = _protocol("GFAL2_HTTPS", "davs", port, "")
+        tree["GFAL2_HTTPS"] = _protocol("CTARucio_HTTPS", "davs", port, "")
     return tree
 
 

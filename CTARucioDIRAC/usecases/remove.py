@@ -1,20 +1,21 @@
 """Removing: exactly what was named, and nothing that something else still needs.
 
 A copy may go when only file rules for that very RSE hold it, and a rule without an end holds another one that can be
-read: neither a pin, which ends, nor a copy that no rule holds is a safe one. A dataset rule, or a rule over several RSEs,
-that holds it is a refusal that names the rule. Ending a rule makes the copy that it held deletable and no other. The
-bytes are removed by Rucio's reaper, never from here.
+read: neither a pin, which ends, nor a copy that no rule holds is a safe one. The last copy is never removed as a copy:
+that is removing the file. A dataset rule, or a rule over several RSEs, that holds it is a refusal that names the rule.
+Ending a rule makes the copy that it held deletable and no other. The bytes are removed by Rucio's reaper, never from here.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, NotFound
+from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, NotAllowed, NotFound
 from CTARucioDIRAC.domain.identifiers import Did, explicit_did, lfn_of
-from CTARucioDIRAC.gateway.protocol import DidType, FileReplicas, Lock, ReplicaState, RucioGateway, Rule
+from CTARucioDIRAC.gateway.protocol import DidRecord, DidType, FileReplicas, Lock, ReplicaState, RucioGateway, Rule
 
 from . import tree
 from .bulk import Bulk, each_or_split, missing
@@ -28,16 +29,15 @@ _THREADS = 8
 def remove_copies(gateway: RucioGateway, copies: Mapping[str, str]) -> Bulk[bool]:
     """Let go of the copy of each file at the RSE given for it.
 
-    The copy is deleted by Rucio soon after. While others are listed, one of them must be held for good: those may be on
-    their way out. The only one left goes if rules of its own hold it: DIRAC removes a file by removing its copies, and the
-    name at last. A file without a copy there is done already.
+    The copy is deleted by Rucio soon after. One of the others must be held for good: those that are merely listed may be
+    on their way out. A file without a copy there is done already.
     """
     answers: Bulk[bool] = Bulk()
     stat = stat_files(gateway, copies)
     answers.failed = dict(stat.failed)
     _check_rses(gateway, set(copies.values()))
     there = gateway.list_replicas((record.did for record in stat.done.values()), all_states=True)
-    holders = _Holders(gateway)
+    holders = _Holders(gateway, stat.done.values())
 
     def remove(lfn: str) -> CtaRucioError | None:
         try:
@@ -64,11 +64,11 @@ def _check_rses(gateway: RucioGateway, rses: set[str]) -> None:
 class _Holders:
     """Which rules hold a copy; remembers what rules cost a request to look into."""
 
-    def __init__(self, gateway: RucioGateway) -> None:
+    def __init__(self, gateway: RucioGateway, known: Iterable[DidRecord] = ()) -> None:
         self._gateway = gateway
         self._rses = {rse.name for rse in gateway.list_rses()}
         self._locks: dict[str, set[Lock]] = {}
-        self._ends: dict[Did, bool] = {}
+        self._ends = {record.did: record.expired_at is not None for record in known}
 
     def of(self, did: Did) -> list[tuple[Rule, set[str]]]:
         """Rules that hold a file, each with the RSEs where it holds a copy."""
@@ -110,18 +110,58 @@ def _remove_copy(gateway: RucioGateway, file: FileReplicas | None, rse: str, hol
                 f"the copy of {file.did} at {rse} is held by rule {rule.id} of account {rule.account} on {rule.did} "
                 f"({rule.copies} at {rule.rse_expression}); end or change that rule first"
             )
+    _check_another_stays(file, rse, rules, holders)
+    _let_go_here(gateway, file.did, rse, here)
+    try:
+        # another process may be removing another copy: who comes last sees it, and each of the two if they are even
+        _check_another_stays(file, rse, holders.of(file.did), holders)
+    except Conflict:
+        _hold_again(gateway, file.did, rse, here)
+        raise
+
+
+def _let_go_here(gateway: RucioGateway, did: Did, rse: str, here: Iterable[Rule]) -> None:
+    """End the rules that hold a copy; those of others first, so that nothing is done where that isn't allowed."""
+    ending = sorted(here, key=lambda rule: rule.account == gateway.account)
+    if not ending:
+        gateway.set_tombstones(rse, [did])
+    for rule in ending:
+        try:
+            gateway.end_rule(rule.id, purge_replicas=True)  # not only where the RSE deletes greedily
+        except NotAllowed as error:
+            raise NotAllowed(
+                f"the copy of {did} at {rse} is held by rule {rule.id} of account {rule.account}, which account "
+                f"{gateway.account} may not end: ask its owner, or an administrator ({error})"
+            ) from error
+
+
+def _hold_again(gateway: RucioGateway, did: Did, rse: str, ended: Iterable[Rule]) -> None:
+    """Take back that a copy may go."""
+    held = False
+    for rule in ended:
+        with contextlib.suppress(NotFound):
+            # the lock stops the server's cleaner, which may have the rule on its list already
+            gateway.update_rule(rule.id, permanent=True, purge_replicas=False, locked=True)
+            held = True
+    if not held:
+        gateway.add_rule([did], rse, comment="the last copy, which was about to be removed")
+
+
+def _check_another_stays(
+    file: FileReplicas, rse: str, rules: Iterable[tuple[Rule, set[str]]], holders: _Holders
+) -> None:
     others = {replica.rse for replica in file.available if replica.rse != rse}
-    kept = {place for rule, where in rules for place in holders.keeps(rule, where, file.did)}
-    last_of_all = bool(here) and len(file.replicas) == 1
-    if not others & kept and not last_of_all:
+    if not others:
         raise Conflict(
-            f"no rule holds another copy of {file.did} for good ({', '.join(sorted(others)) or 'none'} can be read): the "
-            f"one at {rse} stays; put a rule without an end on one that is there, or remove the file"
+            f"the copy of {file.did} at {rse} is the last one: the last copy isn't removed this way; remove the file "
+            "(removeFile), or make another copy first"
         )
-    if not here:
-        gateway.set_tombstones(rse, [file.did])
-    for rule in here:
-        gateway.end_rule(rule.id, purge_replicas=True)  # not only where the RSE deletes greedily
+    if not others & {place for rule, where in rules for place in holders.keeps(rule, where, file.did)}:
+        raise Conflict(
+            f"no rule holds another copy of {file.did} for good ({', '.join(sorted(others))} can be read): the one at {rse} "
+            "stays, as the last copy isn't removed this way; put a rule without an end on one that is there, or remove the "
+            "file (removeFile)"
+        )
 
 
 def remove_files(gateway: RucioGateway, lfns: Iterable[str]) -> Bulk[bool]:

@@ -260,20 +260,64 @@ def test_removing_a_copy_ends_only_its_own_rule(gateway: RucioGateway, top: str)
     assert remove.remove_copies(gateway, {lfn: "PIC-TAPE"}).done == {lfn: True}
 
 
-def test_the_last_copy_goes_if_that_is_what_is_asked_for(gateway: RucioGateway, top: str) -> None:
-    """DIRAC removes a file by removing its copies, and the name at last."""
+def test_the_last_copy_is_never_removed_as_a_copy(gateway: RucioGateway, top: str) -> None:
     lfn = f"{top}/a/f1"
     add(gateway, lfn)
-    assert remove.remove_copies(gateway, {lfn: DISK}).done == {lfn: True}
+    register.add_copies(gateway, {lfn: OTHER})
+    assert remove.remove_copies(gateway, {lfn: OTHER}).done == {lfn: True}
+    refused = remove.remove_copies(gateway, {lfn: DISK}).failed[lfn]  # the other is still listed, or gone already
+    assert isinstance(refused, errors.Conflict)
+    assert "the last copy isn't removed this way" in str(refused)
+    assert "removeFile" in str(refused)
+    assert [r.expires_at for r in gateway.list_rules_on_file(did_of(lfn)) if r.rse_expression == DISK] == [None]
     assert remove.remove_files(gateway, [lfn]).done == {lfn: True}
 
 
-def test_the_last_copy_stays_if_no_rule_holds_it(gateway: RucioGateway, top: str) -> None:
+def test_the_last_copy_stays_without_a_rule_too(gateway: RucioGateway, top: str) -> None:
     lfn = bdms_night(gateway, top)[0]
     assert isinstance(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn], errors.Conflict)
     gateway.add_replicas(OTHER, [FileRecord(did_of(lfn), 5, adler32="0000abcd")])
     gateway.add_rule([did_of(lfn)], OTHER, lifetime=3600)
     assert isinstance(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn], errors.Conflict)
+
+
+def test_two_who_remove_different_copies_at_once_leave_one(top: str) -> None:
+    gateway = FakeGateway()
+    lfn = f"{top}/a/f1"
+    add(gateway, lfn)
+    register.add_copies(gateway, {lfn: OTHER})
+
+    class Slow(FakeGateway):
+        """Somebody else removes the other copy between our look and our deed."""
+
+        def end_rule(self, rule_id: str, *, purge_replicas: bool = False) -> None:
+            if not self.interrupted:
+                self.interrupted = True
+                assert remove.remove_copies(gateway, {lfn: OTHER}).done == {lfn: True}
+            super().end_rule(rule_id, purge_replicas=purge_replicas)
+
+    slow = Slow()
+    slow.__dict__ |= gateway.__dict__ | {"interrupted": False}
+    assert isinstance(remove.remove_copies(slow, {lfn: DISK}).failed[lfn], errors.Conflict)
+    gateway.now += dt.timedelta(hours=1)
+    gateway.clean()
+    assert [r.rse for r in files.replicas(gateway, [lfn]).done[lfn].replicas] == [DISK]
+
+
+def test_all_rules_for_the_very_rse_end_whoever_put_them(top: str) -> None:
+    admin = FakeGateway()
+    lfn = f"{top}/a/f1"
+    add(admin, lfn)
+    register.add_copies(admin, {lfn: OTHER})
+    user = admin.as_account("ctaouser")
+    user.add_rule([did_of(lfn)], OTHER)
+    assert "ctaoprod, which account ctaouser may not end" in str(remove.remove_copies(user, {lfn: OTHER}).failed[lfn])
+    assert all(rule.expires_at is None for rule in admin.list_rules_on_file(did_of(lfn)))
+    assert remove.remove_copies(admin, {lfn: OTHER}).failed == {}
+    admin.now += dt.timedelta(hours=1)
+    admin.clean()
+    assert [rule.rse_expression for rule in admin.list_rules_on_file(did_of(lfn))] == [DISK]
+    assert [r.rse for r in files.replicas(admin, [lfn], all_states=True).done[lfn].replicas] == [DISK]
 
 
 @pytest.mark.parametrize("expression", [OTHER, f"{OTHER}|PIC-BUFFER"])

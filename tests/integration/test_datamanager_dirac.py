@@ -68,13 +68,18 @@ def test_a_leftover_is_replaced_and_a_damaged_copy_passed_over(testbed, area, lo
         MANAGER
         + """
 lfn, path, target = sys.argv[1:]
+from DIRAC.Resources.Storage.GFAL2_XROOTStorage import GFAL2_XROOTStorage
 from DIRAC.Resources.Storage.StorageElement import StorageElement
 with open(target, "w") as stream:
     stream.write("left over")
 assert not good(StorageElement("PIC-DISK").putFile({lfn: target}))["Failed"]
 for rse in ("PIC-DISK", "CNAF-DISK"):
     good(manager.put_and_register(lfn, path, rse))
-assert not good(StorageElement("CNAF-DISK").putFile({lfn: target}))["Failed"]  # damage one copy behind Rucio's back
+element = StorageElement("CNAF-DISK")
+assert "is registered" in good(element.putFile({lfn: target}))["Failed"][lfn]
+plugin = element.storages["GFAL2_XROOT"]  # damage one copy behind Rucio's back, with DIRAC's own plugin
+url = good(plugin.constructURLFromLFN(lfn, withWSUrl=True))
+assert not good(GFAL2_XROOTStorage.putFile(plugin, {url: target}))["Failed"]
 directory = target + ".d"
 os.makedirs(directory)
 report(good(manager.getFile(lfn, destinationDir=directory, preferred=["CNAF-DISK"])))
@@ -125,8 +130,10 @@ deadline = time.monotonic() + 120
 while len(good(dirac.getReplicas(lfn, allStatus=True))["Successful"][lfn]) > 1 and time.monotonic() < deadline:
     time.sleep(0.5)
 last = dirac.removeReplica("PIC-DISK", lfn)
+assert not good(dirac.replicateAndRegister(lfn, "LAPALMA-DISK"))["Failed"]
 gone = good(dirac.removeFile(lfn))
-report({"put": put, "again": again, "got": got, "replicated": replicated, "both": both, "removed": removed,
+overwritten = dirac.putAndRegister(lfn, path, "PIC-DISK", overwrite=True)
+report({"overwritten": overwritten.get("Message") or overwritten["Value"], "put": put, "again": again, "got": got, "replicated": replicated, "both": both, "removed": removed,
         "last": last.get("Message") or last["Value"]["Failed"], "gone": gone,
         "after": good(dirac.getReplicas(lfn))["Failed"]})
 """
@@ -141,7 +148,33 @@ report({"put": put, "again": again, "got": got, "replicated": replicated, "both"
     assert found["removed"]["Failed"] == {}
     assert found["last"] == {lfn: "Failed to remove sole replica"}
     assert found["gone"]["Failed"] == {}
+    assert "about to delete" in found["overwritten"]
     assert found["after"] == {lfn: "No such file or directory"}
+
+
+def test_storage_elements_leave_registered_files_to_rucio(testbed, area, local: Path):
+    code = (
+        MANAGER
+        + """
+from DIRAC.Resources.Storage.StorageElement import StorageElement
+lfn, path = sys.argv[1:]
+directory, left = lfn.rsplit("/", 1)[0], lfn + ".left"
+element = StorageElement("PIC-DISK")
+good(manager.put_and_register(lfn, path, "PIC-DISK"))
+assert not good(element.putFile({left: path}))["Failed"]
+removed = good(element.removeFile([lfn, left]))
+cleaned = good(element.removeDirectory(directory, recursive=True))["Failed"]
+report({"registered": removed["Failed"][lfn], "left": removed["Successful"], "cleaned": cleaned[directory],
+        "there": good(element.exists([lfn, left]))["Successful"]})
+"""
+    )
+    lfn = f"{area}/only/{local.name}"
+    for role in ("production", "data"):
+        found = python(testbed, role, code, lfn, local)
+        assert "No such file or directory" in found["registered"]  # what DataManager needs to go on to the catalogue
+        assert found["left"] == {f"{lfn}.left": True}
+        assert "registered in Rucio" in found["cleaned"]
+        assert found["there"] == {lfn: True, f"{lfn}.left": False}
 
 
 def test_removed_files_leave_nothing_behind(testbed, area, local: Path):

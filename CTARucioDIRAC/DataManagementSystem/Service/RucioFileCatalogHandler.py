@@ -16,18 +16,24 @@ import errno
 import inspect
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, ClassVar
 
 from DIRAC import S_ERROR
 from DIRAC.Core.DISET.RequestHandler import RequestHandler
 from DIRAC.DataManagementSystem.Service.FileCatalogHandler import FileCatalogHandlerMixin
 
-from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import acting_as, current_gateway, remote_identity
+from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import (
+    acting_as,
+    current_gateway,
+    current_identity,
+    remote_identity,
+)
 from CTARucioDIRAC.Core.Utilities.RucioReturns import error_result, returns
 from CTARucioDIRAC.domain.errors import CtaRucioError, InvalidInput
 from CTARucioDIRAC.domain.identifiers import chunks
 from CTARucioDIRAC.Resources.Catalog.RucioFileCatalogClient import RucioFileCatalogClient
+from CTARucioDIRAC.Resources.Catalog.WholeFileRemoval import WholeFileRemoval
 from CTARucioDIRAC.usecases.storage_dump import files_at
 
 Result = dict[str, Any]
@@ -45,6 +51,14 @@ REASONS = {
     "repairCatalog": "cta-rucio-check finds what is wrong, and names the remedy",
     "rebuildDirectoryUsage": "sizes of directories are counted when they are asked for: there is nothing to rebuild",
 }
+
+
+class _ServedCatalogue(WholeFileRemoval, RucioFileCatalogClient):  # type: ignore[misc]
+    """The catalogue; a DataManager on the other side, which removes a file in several calls, is known by its user."""
+
+    def _caller(self) -> Hashable:
+        identity = current_identity()
+        return identity.name, identity.group
 
 
 class RucioFileCatalogHandler(RequestHandler):  # type: ignore[misc]
@@ -65,7 +79,7 @@ class RucioFileCatalogHandler(RequestHandler):  # type: ignore[misc]
     def _answer(self, method: str, arguments: dict[str, Any]) -> Result:
         """Let the catalogue answer, as who asks."""
         with acting_as(remote_identity(self.getRemoteCredentials())):
-            result = call(RucioFileCatalogClient(), method, arguments)
+            result = call(_ServedCatalogue(), method, arguments)
         count = entries(result.get("Value")) if result["OK"] else 0
         if count > self.max_entries:
             raise InvalidInput(

@@ -8,7 +8,10 @@ around (seen in DIRAC 9.1.9 and 9.1.22), so that commands, jobs, services and ag
 from __future__ import annotations
 
 from CTARucioDIRAC.Resources.Catalog.RucioFileCatalogClient import RucioFileCatalogClient
+from CTARucioDIRAC.Resources.Catalog.WholeFileRemoval import WholeFileRemoval
 
 
-class CTARucioFileCatalogClient(RucioFileCatalogClient):
-    """See :class:`~CTARucioDIRAC.Resources.Catalog.RucioFileCatalogClient.RucioFileCatalogClient`."""
+class CTARucioFileCatalogClient(WholeFileRemoval, RucioFileCatalogClient):  # type: ignore[misc]
+    """See :class:`~CTARucioDIRAC.Resources.Catalog.RucioFileCatalogClient.RucioFileCatalogClient`; the copies of files that
+    DIRAC's DataManager removes as a whole wait for ``removeFile``.
+    """

@@ -1,0 +1,1 @@
+"""Storage plugins that DIRAC's StorageFactory finds by name."""
