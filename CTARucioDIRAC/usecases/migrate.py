@@ -16,7 +16,7 @@ from CTARucioDIRAC.domain.identifiers import Did, did_of, parent_of
 from CTARucioDIRAC.gateway.protocol import FileRecord, RucioGateway
 
 from .bulk import each_or_split
-from .migration_datasets import Datasets, bring
+from .migration_datasets import Datasets, bring, compare
 from .migration_plan import OWNER, State, Translation, Wanted, differences, look, plain_values, translate
 from .migration_report import Kind, Report
 from .migration_source import OldDirectory, OldFile, Source, walk
@@ -65,7 +65,7 @@ def migrate(
     _do_directories(gateway, directories, translation, report, dry_run)
     if datasets:
         old = [dataset for directory in directories for dataset in directory.datasets]
-        bring(datasets, old, translation, report, write=not dry_run)
+        bring(datasets, old, translation, report, dry_run=dry_run)
 
 
 def verify(
@@ -108,7 +108,7 @@ def verify(
             report.problem(Kind.DIRECTORY, directory.path, f"{did}: {text}")
     if datasets:
         old_datasets = [dataset for directory in directories for dataset in directory.datasets]
-        bring(datasets, old_datasets, translation, report, write=False)
+        compare(datasets, old_datasets, translation, report)
 
 
 # -------------------------------------------------------------------- files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,20 +47,41 @@ def differences(old: OldDataset, found: Known | None) -> list[str]:
 
 
 def bring(
-    datasets: Datasets, old: Iterable[OldDataset], translation: Translation, report: Report, *, write: bool
+    datasets: Datasets, old: Iterable[OldDataset], translation: Translation, report: Report, *, dry_run: bool
 ) -> None:
-    """Make each dataset, and freeze those that were; without ``write``, tell only how they differ."""
+    """Make the datasets that are missing, and freeze those that were."""
+
+    def do(name: str, one: OldDataset, texts: list[str]) -> None:
+        report.add("datasets_to_do", bool(texts))
+        if texts and not dry_run:
+            _make(datasets, name, one)
+            report.add("datasets_done")
+
+    _each(datasets, old, translation, report, do)
+
+
+def compare(datasets: Datasets, old: Iterable[OldDataset], translation: Translation, report: Report) -> None:
+    """Tell how each dataset differs."""
+
+    def tell(name: str, one: OldDataset, texts: list[str]) -> None:
+        for text in texts:
+            report.problem(Kind.DATASET, one.name, f"{name}: {text}")
+
+    _each(datasets, old, translation, report, tell)
+
+
+def _each(
+    datasets: Datasets,
+    old: Iterable[OldDataset],
+    translation: Translation,
+    report: Report,
+    act: Callable[[str, OldDataset, list[str]], None],
+) -> None:
     for one in old:
         report.add("datasets")
         try:
             name = translation.path(one.name)
-            texts = differences(one, datasets.find(name))
-            if not write:
-                for text in texts:
-                    report.problem(Kind.DATASET, one.name, text)
-            elif texts:
-                report.add("datasets_done")
-                _make(datasets, name, one)
+            act(name, one, differences(one, datasets.find(name)))
         except CtaRucioError as error:
             if error.retryable:
                 raise

@@ -135,6 +135,7 @@ def test_a_dry_run_writes_nothing(gateway):
     report = run(gateway, source(), dry_run=True, datasets=Datasets())
     assert report.counts["to_register"] == 3
     assert report.counts["directories_to_create"] == 2
+    assert report.counts["datasets_to_do"] == 2
     assert not gateway.records
 
 

@@ -20,7 +20,7 @@ from DIRAC import gLogger
 from DIRAC.Resources.Catalog.FileCatalogFactory import FileCatalogFactory
 
 from CTARucioDIRAC.domain.errors import InvalidSettings
-from CTARucioDIRAC.domain.shadow import Difference, differences, shadow_settings
+from CTARucioDIRAC.domain.shadow import NOT_COMPARED, Difference, differences, shadow_settings
 
 Result = dict[str, Any]
 SECTION = "/Resources/FileCatalogs/ShadowFileCatalog"
@@ -81,6 +81,11 @@ class ShadowFileCatalogClient:
                 _count(("shadow failed", 1))
                 self._log.exception(f"{method} can't be compared:", repr(error))
         return result
+
+    def _is_compared(self, method: str) -> bool:
+        if method in NOT_COMPARED or not self._shadow.hasCatalogMethod(method):
+            return False
+        return random.random() < self._settings.Fraction
 
     def _compare(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any], result: Result) -> None:
         other: Result = getattr(self._shadow, method)(*arguments, **options)
