@@ -54,7 +54,7 @@ def add_ancestors(gateway: RucioGateway, wanted: Mapping[str, Relatives]) -> Bul
         found = {canonical[stat.done[name].did]: depth for name, depth in ancestors.items()}
         good[own] = (lfn, {name: depth for name, depth in found.items() if name != canonical[own]})
     known = gateway.get_metadata(good)
-    texts = {did: _text(_read(known.get(did, {}).get(ANCESTORS)) | new) for did, (_, new) in good.items() if new}
+    texts = {did: as_text(_read(known.get(did, {}).get(ANCESTORS)) | new) for did, (_, new) in good.items() if new}
     errors = each_or_split(
         list(texts), lambda some: gateway.set_metadata({did: {ANCESTORS: texts[did]} for did in some})
     )
@@ -156,7 +156,7 @@ def _children(gateway: RucioGateway, names: Collection[str], scopes: Collection[
     return children
 
 
-def _text(ancestors: Relatives) -> str:
+def as_text(ancestors: Mapping[str, int]) -> str:
     """Ancestors as one text, in which a name can be searched for: names have no spaces."""
     return " " + "".join(f"{depth}:{name} " for name, depth in sorted(ancestors.items()))
 

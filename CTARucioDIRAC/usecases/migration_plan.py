@@ -8,9 +8,11 @@ from typing import Any
 
 from CTARucioDIRAC.domain.errors import CtaRucioError, DifferentContent, InvalidInput
 from CTARucioDIRAC.domain.identifiers import Did, did_of, validate_lfn
+from CTARucioDIRAC.domain.metadata_fields import ANCESTORS
 from CTARucioDIRAC.gateway.protocol import DidRecord, FileRecord, FileReplicas, Rse, RucioGateway
 from CTARucioDIRAC.gateway.replicas import check_same_content
 
+from .ancestors import as_text
 from .files import now
 from .migration_report import Kind, Report
 from .migration_source import OldFile, plain
@@ -120,9 +122,22 @@ def _wanted(file: OldFile, translation: Translation, rses: Mapping[str, Rse], re
         old=file.lfn,
         record=_record(did, file),
         copies=copies,
-        metadata=plain_values(file.metadata) | {OWNER: file.owner, GROUP: file.group},
+        metadata=plain_values(file.metadata)
+        | _ancestors(file, translation, report)
+        | {OWNER: file.owner, GROUP: file.group},
         account=account,
     )
+
+
+def _ancestors(file: OldFile, translation: Translation, report: Report) -> dict[str, str]:
+    """What a file was made from, as the catalogue keeps it; whether these are in Rucio already doesn't matter."""
+    names = {}
+    for name in file.ancestors:
+        try:
+            names[translation.path(name)] = 1
+        except InvalidInput as error:
+            report.problem(Kind.IMPOSSIBLE, file.lfn, f"its ancestor {name}: {error}")
+    return {ANCESTORS: as_text(names)} if names else {}
 
 
 def _record(did: Did, file: OldFile) -> FileRecord:

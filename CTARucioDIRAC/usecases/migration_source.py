@@ -38,6 +38,7 @@ class OldFile:
     guid: str = ""
     good: bool = True  #: whether it's to be seen; others stay behind
     metadata: Mapping[str, Any] = field(default_factory=dict)  #: its own, nothing inherited
+    ancestors: tuple[str, ...] = ()  #: files that it was made from
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from CTARucioDIRAC.domain.errors import NotFound, Unavailable
 from CTARucioDIRAC.domain.identifiers import did_of
 from CTARucioDIRAC.gateway.protocol import FileRecord
 from CTARucioDIRAC.usecases import migrate as module
+from CTARucioDIRAC.usecases.ancestors import ancestors_of_files
 from CTARucioDIRAC.usecases.migrate import migrate, verify
 from CTARucioDIRAC.usecases.migration_datasets import Known
 from CTARucioDIRAC.usecases.migration_plan import GROUP, OWNER, Translation
@@ -230,6 +231,19 @@ def test_other_content_of_the_same_name_is_a_conflict(gateway):
     report = run(gateway, old)
     assert report.kinds == {"conflict": 1}
     assert "0000abcd" in report.shown[0]["problem"]
+
+
+def test_what_files_were_made_from_comes_along(gateway):
+    old = source(2)
+    directory = old.directories[f"{TOP}/run1"]
+    first, second = directory.files
+    bad = replace(second, ancestors=(first.lfn, f"{TOP}/a b"))
+    old.directories[f"{TOP}/run1"] = replace(directory, files=(first, bad))
+    report = run(gateway, old)
+    assert report.counts["done"] == 2
+    assert report.kinds == {"impossible": 1}
+    assert "a b" in report.shown[0]["problem"]
+    assert ancestors_of_files(gateway, [second.lfn], [1]).done == {second.lfn: {first.lfn: 1}}
 
 
 def test_differences_are_found(gateway):

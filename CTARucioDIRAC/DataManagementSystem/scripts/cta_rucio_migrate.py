@@ -158,13 +158,13 @@ def _datasets() -> Any:
     return RucioDatasets()
 
 
-def _account(user: str, group: str) -> str | None:  # noqa: ARG001
-    """Rucio account of a user's group; None where the group has none, or exists no more."""
-    from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import group_account
+def _account(user: str, group: str) -> str | None:
+    """Rucio account of a user in a group; None where there is none, or the group exists no more."""
+    from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import user_account
     from CTARucioDIRAC.domain.errors import InvalidSettings
 
     try:
-        return group_account(group)
+        return user_account(user, group)
     except InvalidSettings:
         return None
 
