@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from .embargo import parse_embargo
 from .errors import InvalidInput, InvalidSettings
 from .scopes import EVERY, Algorithm, ScopeRules, parse_mapping
 
@@ -41,6 +42,8 @@ class CatalogueSettings(pydantic.BaseModel):
         Trees of paths that are in another scope than the algorithm's: ``/ctao/dark=dark-data, /ctao/site/*=site-{1}``.
     ForeignScopes : str
         Scopes that hold paths of other scopes' trees, to be listed with them; ``*`` looks into every scope.
+    Embargo : str
+        DIRAC groups that alone may read a scope: ``pks=ctao_pks|ctao_prod, dark=ctao_dark``.
     RequestTimeout : float
         Seconds to wait for one answer of Rucio.
     CatalogType, AccessType, Status, Master, CatalogURL
@@ -57,6 +60,7 @@ class CatalogueSettings(pydantic.BaseModel):
     ScopeAlgorithm: Literal["ctao_bdms", "dirac"] = "ctao_bdms"
     ScopeMapping: str = ""
     ForeignScopes: str = ""
+    Embargo: str = ""
     RequestTimeout: Annotated[float, pydantic.Field(ge=1, le=3600)] = 300.0
     CatalogType: Literal["CTARucioFileCatalog", "RucioFileCatalog"] = "CTARucioFileCatalog"
     AccessType: Literal["Read", "Write", "Read-Write"] = "Read-Write"
@@ -76,6 +80,15 @@ class CatalogueSettings(pydantic.BaseModel):
     def _check_mapping(cls, value: str) -> str:
         try:
             parse_mapping(value)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @pydantic.field_validator("Embargo")
+    @classmethod
+    def _check_embargo(cls, value: str) -> str:
+        try:
+            parse_embargo(value)
         except InvalidInput as error:
             raise ValueError(str(error)) from None
         return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .dirac_tree import Tree
-from .layout import RSES, TAPE, VO, Layout
+from .layout import EMBARGO_READERS, EMBARGOED_SCOPE, ROLES, RSES, TAPE, VO, Layout
 
 #: DIRAC's site names, by the site named with the RSE.
 SITES = {"LAPALMA": "CTAO.LAPALMA.es", "PIC": "CTAO.PIC.es", "CNAF": "CTAO.CNAF.it"}
@@ -81,6 +81,7 @@ def file_catalogs(layout: Layout) -> Tree:
             "CACertificate": str(layout.ca_file),
             "VO": VO,
             "ScopeAlgorithm": "ctao_bdms",
+            "Embargo": f"{EMBARGOED_SCOPE}={'|'.join(str(ROLES[role].group) for role in EMBARGO_READERS)}",
         },
         "TSCatalog": {
             "CatalogType": "TSCatalog",

@@ -86,6 +86,9 @@ ROLES = {
 HOST_DN = f"{DN_PREFIX}/CN=localhost"
 #: Rucio account of DIRAC's own services and agents when they act with the host certificate.
 HOST_ACCOUNT = "ctaohost"
+#: Scope under an embargo, and the roles whose groups may read it: no other role's group or person.
+EMBARGOED_SCOPE = "embargoed"
+EMBARGO_READERS = ("production", "data", "admin")
 #: Permissions of Rucio that the stack can run with; the first is the default.
 POLICIES = ("overlay", "ctao")
 

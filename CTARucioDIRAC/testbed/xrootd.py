@@ -1,7 +1,8 @@
 """XRootD storage: one server per RSE, root:// with GSI and davs:// with third-party copy on the same port.
 
 Each server exports ``layout.storage(rse)``; the nearline endpoint gets what :mod:`.tape` adds. Every identity of the
-testbed is mapped, and may do everything on disk storage; the nearline endpoint does not rename (see :mod:`.tape`).
+testbed is mapped, and may do everything on disk storage, but for what is under an embargo (:func:`authorisation`); the
+nearline endpoint does not rename (see :mod:`.tape`).
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import subprocess
 from pathlib import Path
 
 from . import environment, https, tape
-from .layout import HOST_DN, ROLES, RSES, TAPE, Layout
+from .layout import EMBARGO_READERS, EMBARGOED_SCOPE, HOST_DN, ROLES, RSES, TAPE, VO, Layout
 from .service import NotReady, Service, TestbedError
 
 #: XRootD privileges (``a`` is all of them): look up, read, write, insert, delete, and ``n``, rename.
 DISK_PRIVILEGES = "a"
 TAPE_PRIVILEGES = "lrwid"
 NATIVE = Path(__file__).parent / "native"
+#: Where the files of the embargoed scope are. Names that only begin like it are closed as well.
+EMBARGOED_PATH = f"/{VO}/{EMBARGOED_SCOPE}"
 PROGRAM = Path("/usr/bin/xrootd")
 _REMEDY = "Install the system packages (`make system-packages`)."
 
@@ -46,6 +49,18 @@ def services(layout: Layout) -> list[Service]:
 def identities() -> dict[str, str]:
     """Local user name by distinguished name: every role's user, and ``host``."""
     return {role.dn: role.user for role in ROLES.values()} | {HOST_DN: "host"}
+
+
+def authorisation(privileges: str) -> str:
+    """XRootD's table of who may do what: everything, but that what is under the embargo is for its readers.
+
+    The first path of a line that a name begins with decides. Storage knows persons by their certificates, not their DIRAC
+    groups: somebody who is in a reader's group and in another one, reads with either proxy.
+    """
+    outside = {role.user for name, role in ROLES.items() if role.group and name not in EMBARGO_READERS}
+    return "".join(
+        f"u {user} {f'{EMBARGOED_PATH} -a ' if user in outside else ''}/ {privileges}\n" for user in identities().values()
+    )
 
 
 def check(layout: Layout, rse: str) -> None:
@@ -130,6 +145,7 @@ def _service(layout: Layout, rse: str) -> Service:
         ports=[layout.port(rse)],
         prepare=lambda: prepare(layout, rse),
         healthy=lambda: check(layout, rse),
+        settings=lambda: configuration(layout, rse) + _tables(rse),
         deadline=20.0,
         stop_timeout=5.0,
     )
@@ -146,10 +162,8 @@ def prepare(layout: Layout, rse: str) -> None:
     home = layout.root / "xrootd"
     for directory in (home, layout.run / "xrootd", layout.storage(rse)):
         directory.mkdir(parents=True, exist_ok=True)
-    _write(home / "grid-mapfile", "".join(f'"{dn}" {user}\n' for dn, user in identities().items()))
-    privileges = TAPE_PRIVILEGES if rse == TAPE else DISK_PRIVILEGES
-    table = "".join(f"u {user} / {privileges}\n" for user in identities().values())
-    _write(home / _authorisation_name(rse), table)
+    _write(home / "grid-mapfile", _gridmap())
+    _write(home / _authorisation_name(rse), authorisation(_privileges(rse)))
     if not (home / "macaroon.key").exists():
         _write(home / "macaroon.key", base64.b64encode(secrets.token_bytes(64)).decode() + "\n", mode=0o400)
     _compile(_preload(layout), NATIVE / "loopback.c", [])
@@ -160,6 +174,18 @@ def prepare(layout: Layout, rse: str) -> None:
         _compile(_tape_plugin(layout), NATIVE / "tapestat.c", stamp)
         tape.prepare(layout)
     _write(home / f"{rse}.cfg", configuration(layout, rse))
+
+
+def _gridmap() -> str:
+    return "".join(f'"{dn}" {user}\n' for dn, user in identities().items())
+
+
+def _privileges(rse: str) -> str:
+    return TAPE_PRIVILEGES if rse == TAPE else DISK_PRIVILEGES
+
+
+def _tables(rse: str) -> str:
+    return _gridmap() + authorisation(_privileges(rse))
 
 
 def _authorisation_name(rse: str) -> str:

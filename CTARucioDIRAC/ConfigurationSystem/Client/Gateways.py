@@ -24,9 +24,11 @@ from DIRAC.Core.Security.ProxyInfo import getProxyInfo
 from DIRAC.Core.Security.X509Chain import X509Chain
 
 from CTARucioDIRAC.ConfigurationSystem.Client import RucioConfiguration
+from CTARucioDIRAC.domain.embargo import hidden_scopes, parse_embargo
 from CTARucioDIRAC.domain.errors import InvalidSettings, NotAuthenticated
 from CTARucioDIRAC.domain.settings import CatalogueSettings
 from CTARucioDIRAC.gateway.connection import CertificateCredential, Credential, ProxyCredential, Server
+from CTARucioDIRAC.gateway.embargo import hide
 from CTARucioDIRAC.gateway.protocol import RucioGateway
 from CTARucioDIRAC.gateway.rucio_gateway import RestRucioGateway
 
@@ -204,7 +206,7 @@ def rucio_server(settings: CatalogueSettings) -> Server:
 
 
 def current_gateway(settings: CatalogueSettings | None = None) -> RucioGateway:
-    """Gateway to Rucio for who acts now; nothing is sent.
+    """Gateway to Rucio for who acts now, without the scopes that their group may not read; nothing is sent.
 
     Parameters
     ----------
@@ -217,7 +219,8 @@ def current_gateway(settings: CatalogueSettings | None = None) -> RucioGateway:
         See :func:`current_identity` and :func:`rucio_server`.
     """
     identity = current_identity()
-    server = rucio_server(settings or RucioConfiguration.read_catalogue_settings())
+    settings = settings or RucioConfiguration.read_catalogue_settings()
+    server = rucio_server(settings)
     key = (server, identity.account, identity.credential)
     with _lock:
         gateway = _gateways.get(key)
@@ -225,4 +228,4 @@ def current_gateway(settings: CatalogueSettings | None = None) -> RucioGateway:
             if len(_gateways) >= _MAX_KEPT:
                 _gateways.clear()
             gateway = _gateways[key] = RestRucioGateway(*key)
-        return gateway
+    return hide(gateway, hidden_scopes(parse_embargo(settings.Embargo), identity.group), identity.group)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from CTARucioDIRAC.Core.Utilities.Kept import Kept
 from CTARucioDIRAC.domain.accounts import OPEN_TO_OWNERS, Privileges, is_open, may_write
 from CTARucioDIRAC.domain.errors import InvalidInput, NotAllowed
+from CTARucioDIRAC.gateway.embargo import hidden
 from CTARucioDIRAC.gateway.protocol import RucioGateway
 from CTARucioDIRAC.usecases.bulk import Bulk, identify
 
@@ -22,10 +23,20 @@ def allowed(gateway: RucioGateway, server: str, paths: Iterable[str], operation:
     """
     answers: Bulk[bool] = Bulk()
     names = identify(paths, answers)
-    privileges, opened, owners = _facts.get((server, gateway.account), lambda: _ask(gateway))
+    privileges, opened, owners = _look_up(gateway, server)
+    closed = hidden(gateway)
     for path, did in names.items():
         owns = owners.get(did.scope) == gateway.account
-        answers.done[path] = may_write(operation, privileges, owns=owns, can_register=bool(opened))
+        may = may_write(operation, privileges, owns=owns, can_register=bool(opened))
+        answers.done[path] = may and did.scope not in closed
+    return answers
+
+
+def readable(gateway: RucioGateway, paths: Iterable[str]) -> Bulk[bool]:
+    """Say for each path whether it may be read: all but what is under an embargo for the caller's group."""
+    answers: Bulk[bool] = Bulk()
+    closed = hidden(gateway)
+    answers.done = {path: did.scope not in closed for path, did in identify(paths, answers).items()}
     return answers
 
 
@@ -38,7 +49,7 @@ def check_upload(gateway: RucioGateway, server: str, paths: Iterable[str], rse: 
         Of those that may go there: True. The error of each other one names the account, the cause and the remedy.
     """
     answers = allowed(gateway, server, paths, "addFile")
-    privileges, opened, owners = _facts.get((server, gateway.account), lambda: _ask(gateway))
+    privileges, opened, owners = _look_up(gateway, server)
     scopes = identify(answers.done, Bulk[bool]())
     for path, may in list(answers.done.items()):
         scope = scopes[path].scope
@@ -52,6 +63,10 @@ def check_upload(gateway: RucioGateway, server: str, paths: Iterable[str], rse: 
             cause = f"owners may do so at {', '.join(sorted(opened)) or 'none'} only"
         answers.failed[path] = NotAllowed(f"account {gateway.account} can't register {path} at {rse}: {cause}")
     return answers
+
+
+def _look_up(gateway: RucioGateway, server: str) -> _Facts:
+    return _facts.get((server, gateway.account, hidden(gateway)), lambda: _ask(gateway))
 
 
 def _ask(gateway: RucioGateway) -> _Facts:

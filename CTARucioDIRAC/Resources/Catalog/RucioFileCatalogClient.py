@@ -21,7 +21,7 @@ from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import (
     read_catalogue_settings,
     settings_in_use,
 )
-from CTARucioDIRAC.Core.Utilities.RucioPermissions import allowed
+from CTARucioDIRAC.Core.Utilities.RucioPermissions import allowed, readable
 from CTARucioDIRAC.Core.Utilities.RucioReturns import bulk_result, ok_result, returns, takes_lfns
 from CTARucioDIRAC.Core.Utilities.RucioShapes import (
     dataset_listing,
@@ -166,18 +166,18 @@ class RucioFileCatalogClient(RucioCatalogMetadata, RucioCatalogDatasets, RucioCa
     def hasAccess(self, paths: Mapping[str, Any], opType: str) -> Result:
         """Whether an operation, named after its method, is allowed on each path."""
         if opType in self.READ_METHODS:
-            return bulk_result(Bulk(dict.fromkeys(paths, True)))
+            return bulk_result(readable(self._gateway(), paths))
         if opType not in self.WRITE_METHODS:
             raise InvalidInput(f"{opType!r} is no operation of the Rucio catalogue")
         return bulk_result(allowed(self._gateway(), self._configuration().RucioHost, paths, opType))
 
     @takes_lfns
     def getPathPermissions(self, lfns: Mapping[str, Any]) -> Result:
-        """Whether each path may be read, which Rucio lets everybody, and written."""
-        return bulk_result(
-            allowed(self._gateway(), self._configuration().RucioHost, lfns, "addFile"),
-            lambda may: {"Read": True, "Write": may},
-        )
+        """Whether each path may be read, as all may but what is under an embargo, and written."""
+        reading = readable(self._gateway(), lfns)
+        writing = allowed(self._gateway(), self._configuration().RucioHost, lfns, "addFile").done
+        answers = {lfn: {"Read": may, "Write": writing[lfn], "Execute": may} for lfn, may in reading.done.items()}
+        return bulk_result(Bulk(answers, reading.failed))
 
     @takes_lfns
     def getFileMetadata(self, lfns: Mapping[str, Any]) -> Result:
