@@ -117,7 +117,7 @@ def test_dumps_sizes_and_directories(filled: CTARucioFileCatalogClient) -> None:
 
 def test_permissions(filled: CTARucioFileCatalogClient, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     assert successful(filled.hasAccess(FILE, "addFile")) == {FILE: True}
-    assert successful(filled.getPathPermissions(FILE)) == {FILE: {"Read": True, "Write": True}}
+    assert successful(filled.getPathPermissions(FILE)) == {FILE: {"Read": True, "Write": True, "Execute": True}}
     user = fake.as_account("ctaouser")
     monkeypatch.setattr(module, "current_gateway", lambda _settings: user)
     assert successful(filled.hasAccess(FILE, "addFile")) == {FILE: False}

@@ -11,6 +11,7 @@ from CTARucioDIRAC.domain.errors import InvalidInput
 from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
 from CTARucioDIRAC.domain.metadata_query import parse_query
 from CTARucioDIRAC.usecases import files, find, metadata
+from CTARucioDIRAC.usecases.bulk import Bulk
 from CTARucioDIRAC.usecases.resolve import lfns_of
 
 from .RucioCatalogBase import Result, RucioCatalogBase, addresses, forget
@@ -133,27 +134,32 @@ class RucioCatalogMetadata(RucioCatalogBase):
     @returns
     def setMetadata(self, path: str, metadatadict: Mapping[str, Any]) -> Result:
         """Set metadata of a file or directory."""
-        return dict(self.setMetadataBulk({path: metadatadict}))
+        values = {path: as_mapping(metadatadict, f"metadata of {path}")}
+        metadata.set_all(self._gateway(), values, self._kinds())
+        return ok_result()
 
     @returns
     def setMetadataBulk(self, pathMetadataDict: Mapping[str, Mapping[str, Any]]) -> Result:
-        """Set metadata of files and directories."""
+        """Set metadata of files and directories: ``{path: {key: value}}``.
+
+        All callers only look whether it is S_OK: it is if all was set; else S_ERROR, which names what wasn't.
+        """
         values = {
             path: as_mapping(meta, f"metadata of {path}")
             for path, meta in as_mapping(pathMetadataDict, "metadata by path").items()
         }
         metadata.set_all(self._gateway(), values, self._kinds())
-        return ok_result()
+        return bulk_result(Bulk(dict.fromkeys(values, True)))
 
     @returns
     def removeMetadata(self, pathMetadataDict: Mapping[str, Any]) -> Result:
-        """Remove keys of files and directories."""
+        """Remove keys of files and directories: ``{path: [key, …]}``; S_OK if all are gone."""
         keys = {
             path: dict.fromkeys([some] if isinstance(some, str) else list(some))
             for path, some in as_mapping(pathMetadataDict, "metadata keys by path").items()
         }
         metadata.set_all(self._gateway(), keys, {})
-        return ok_result()
+        return bulk_result(Bulk(dict.fromkeys(keys, True)))
 
     # ---------------------------------------------------------------- fields
 

@@ -21,7 +21,7 @@ from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import (
     read_catalogue_settings,
     settings_in_use,
 )
-from CTARucioDIRAC.Core.Utilities.RucioPermissions import allowed, readable
+from CTARucioDIRAC.Core.Utilities.RucioPermissions import allowed, readable, scope_owner
 from CTARucioDIRAC.Core.Utilities.RucioReturns import bulk_result, ok_result, returns, takes_lfns
 from CTARucioDIRAC.Core.Utilities.RucioShapes import (
     dataset_listing,
@@ -235,9 +235,14 @@ class RucioFileCatalogClient(RucioCatalogMetadata, RucioCatalogDatasets, RucioCa
 
     @takes_lfns
     def getDirectoryMetadata(self, lfns: Mapping[str, Any]) -> Result:
-        """Owner, group, dates … of directories."""
-        answers = files.stat_directories(self._gateway(), lfns, self._vo)
-        return bulk_result(Bulk({lfn: directory_metadata(r, lfn) for lfn, r in answers.done.items()}, answers.failed))
+        """Owner, group, dates … of directories; those that only names below them imply are their scope's owner's."""
+        gateway, server = self._gateway(), self._configuration().RucioHost
+        answers = files.stat_directories(gateway, lfns, self._vo)
+        found = {
+            lfn: directory_metadata(record, lfn, "" if record else scope_owner(gateway, server, lfn))
+            for lfn, record in answers.done.items()
+        }
+        return bulk_result(Bulk(found, answers.failed))
 
     @returns
     def getSEDump(self, seNames: Any, outputFilename: str) -> Result:
