@@ -18,7 +18,8 @@ from CTARucioDIRAC.Resources.Catalog.RucioCatalogBase import forget
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGateway]:
     fake = FakeGateway()
     monkeypatch.setattr(module, "current_gateway", lambda _settings: fake)
-    monkeypatch.setattr(RucioShapes, "group_and_users", lambda account: (f"group of {account}", ("jdoe",)))
+    monkeypatch.setattr(RucioShapes, "members", lambda account: {f"group of {account}": ["jdoe"]})
+    RucioShapes._members.clear()
     RucioPermissions._facts.clear()
     forget()
     yield fake

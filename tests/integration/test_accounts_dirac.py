@@ -97,3 +97,31 @@ report(accounts)
     assert found[:4] == ["ctaouser", "panalyst", "ctaouser", "panalyst"]
     assert found[4].startswith("InvalidSettings: user 'panalyst' of DIRAC group 'ctao_user' has no Rucio account")
     assert "/Registry/Users/panalyst/RucioAccount" in found[4]
+
+
+def test_owners_as_requests_need_them(testbed: Any, home: str, run_name: str) -> None:
+    """Owner, group and DN: of one's own area, of an account of one's own, of a group's, of what only names imply."""
+    code = """
+from CTARucioDIRAC.domain.identifiers import Did
+from CTARucioDIRAC.gateway.protocol import FileRecord
+run = sys.argv[1]
+gateway, catalog, scopes = current_gateway(), FileCatalog(), {"panalyst": f"{run}a", "ctaoprod": f"{run}p"}
+paths = [f"/ctao/user/p/puser/{run}owner"]
+for account, scope in scopes.items():
+    gateway.add_scope(scope, account)
+    name = f"/ctao/{scope}/implied/f"
+    gateway.add_replicas("PIC-DISK", [FileRecord(Did(scope, name), 1, adler32="00000001")])
+    paths.append(name.rsplit("/", 1)[0])
+good(catalog.createDirectory(paths[0]))
+found = good(catalog.getDirectoryMetadata(paths))["Successful"]
+report([[found[path][key] for key in ("Owner", "OwnerGroup", "OwnerDN")] for path in paths])
+"""
+    run = f"o{run_name[1:]}"[:24].lower()
+    found = python(testbed, "production", code, run)
+    from CTARucioDIRAC.testbed.layout import ROLES
+
+    assert found == [
+        ["puser", "ctao_user", ROLES["user"].dn],
+        ["panalyst", "ctao_user", ROLES["analyst"].dn],
+        ["pprod", "ctao_prod", ROLES["production"].dn],
+    ]

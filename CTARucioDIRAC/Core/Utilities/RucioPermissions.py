@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from CTARucioDIRAC.Core.Utilities.Kept import Kept
 from CTARucioDIRAC.domain.accounts import OPEN_TO_OWNERS, Privileges, is_open, may_write
 from CTARucioDIRAC.domain.errors import InvalidInput, NotAllowed
+from CTARucioDIRAC.domain.identifiers import did_of
 from CTARucioDIRAC.gateway.embargo import hidden
 from CTARucioDIRAC.gateway.protocol import RucioGateway
 from CTARucioDIRAC.usecases.bulk import Bulk, identify
@@ -14,6 +15,7 @@ from CTARucioDIRAC.usecases.bulk import Bulk, identify
 #: Privileges, RSEs where the account may register copies of its own files, owner of each scope.
 _Facts = tuple[Privileges, frozenset[str], dict[str, str]]
 _facts: Kept[_Facts] = Kept(seconds=60)
+_owners: Kept[dict[str, str]] = Kept(seconds=60)
 
 
 def allowed(gateway: RucioGateway, server: str, paths: Iterable[str], operation: str) -> Bulk[bool]:
@@ -38,6 +40,12 @@ def readable(gateway: RucioGateway, paths: Iterable[str]) -> Bulk[bool]:
     closed = hidden(gateway)
     answers.done = {path: did.scope not in closed for path, did in identify(paths, answers).items()}
     return answers
+
+
+def scope_owner(gateway: RucioGateway, server: str, path: str) -> str:
+    """Account that owns the scope of a path; root for one that isn't there. The list is kept for a minute."""
+    owners = _owners.get((server, gateway.account, hidden(gateway)), gateway.list_scope_owners)
+    return owners.get(did_of(path).scope, "root")
 
 
 def check_upload(gateway: RucioGateway, server: str, paths: Iterable[str], rse: str) -> Bulk[bool]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from collections.abc import Iterable
 from typing import Any
 
 from DIRAC.ConfigurationSystem.Client.Helpers.Registry import (
+    findDefaultGroupForUser,
     getDNForUsername,
     getUsersInGroup,
     getVOMSAttributeForGroup,
 )
 
-from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import groups_of_account
+from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import (
+    groups_of_account,
+    groups_with_own_accounts,
+    users_of_account,
+)
+from CTARucioDIRAC.Core.Utilities.Kept import Kept
 from CTARucioDIRAC.domain.errors import InvalidInput
 from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
 from CTARucioDIRAC.gateway.protocol import DidRecord, FileRecord, Replica, ReplicaState
@@ -33,24 +38,35 @@ def naive(time: dt.datetime) -> dt.datetime:
     return time.astimezone(dt.UTC).replace(tzinfo=None)
 
 
-@functools.lru_cache(maxsize=256)
-def group_and_users(account: str) -> tuple[str, tuple[str, ...]]:
-    """DIRAC group that acts as a Rucio account, and its users; the account itself, and nobody, if there is none."""
-    groups = groups_of_account(account)
-    if not groups:
-        return account, ()
-    return groups[0], tuple(getUsersInGroup(groups[0]))
+#: Groups with their users, by account; the registry may change while a service runs.
+_members: Kept[dict[str, list[str]]] = Kept(seconds=300)
+
+
+def members(account: str) -> dict[str, list[str]]:
+    """Users who act as a Rucio account, by DIRAC group; none for accounts that nobody of DIRAC uses."""
+    found: dict[str, list[str]] = {group: list(getUsersInGroup(group)) for group in groups_of_account(account)}
+    for user in users_of_account(account):
+        for group in groups_with_own_accounts(user):
+            found.setdefault(group, []).insert(0, user)
+    return found
 
 
 def ownership(account: str, path: str) -> dict[str, Any]:
     """Owner and group, with the DN and role that DIRAC's requests are executed with.
 
-    The owner of what lies below ``/<vo>/user/<x>/<name>`` is that user; elsewhere, as an account belongs to a group, the
-    first user of it stands for all.
+    The owner of what lies below ``/<vo>/user/<x>/<name>`` is that user; elsewhere whose account it is, or, as an account
+    belongs to a group, the first user of it stands for all. The group is one of the account's with the owner in it, else
+    the owner's usual one. An account that nobody of DIRAC uses stands for itself.
     """
-    group, users = group_and_users(account)
+    groups = _members.get(account, lambda: members(account))
     parts = path.split("/")
-    owner = parts[4] if len(parts) > 4 and parts[2] == "user" else users[0] if users else account
+    owner = (
+        parts[4] if len(parts) > 4 and parts[2] == "user" else next((u for us in groups.values() for u in us), account)
+    )
+    group = next((name for name, users in groups.items() if owner in users), "")
+    if not group:
+        default = findDefaultGroupForUser(owner)
+        group = str(default["Value"]) if default["OK"] else next(iter(groups), account)
     dns = getDNForUsername(owner)
     return {
         "Owner": owner,
@@ -81,14 +97,14 @@ def file_metadata(record: DidRecord, status: str | None = None) -> dict[str, Any
     }
 
 
-def directory_metadata(record: DidRecord | None, path: str) -> dict[str, Any]:
-    """Metadata of a directory; one that only names below it imply belongs to nobody, and is as old as time."""
+def directory_metadata(record: DidRecord | None, path: str, account: str = "root") -> dict[str, Any]:
+    """Metadata of a directory; one that only names below it imply is ``account``'s, and as old as time."""
     return {
         "CreationDate": naive(record.created_at) if record else _EPOCH,
         "ModificationDate": naive(record.updated_at) if record else _EPOCH,
         "Mode": DIRECTORY_MODE,
         "Status": 0,
-        **ownership(record.account if record else "root", path),
+        **ownership(record.account if record else account, path),
     }
 
 
