@@ -149,6 +149,14 @@ def _everywhere(gateway: RucioGateway, dids: Collection[Did], expired: bool) -> 
     return found
 
 
+def everywhere(gateway: RucioGateway, dids: Iterable[Did]) -> list[Did]:
+    """All DIDs with the paths of some, in whatever scope."""
+    wanted = list(dict.fromkeys(did_of(did.name) for did in dids))
+    own = _alive(gateway, wanted, expired=False)
+    others = _everywhere(gateway, wanted, expired=False)
+    return [*own, *(record.did for records in others.values() for record in records)]
+
+
 def _by_top(dids: Iterable[Did]) -> dict[str, list[Did]]:
     groups: dict[str, list[Did]] = {}
     for did in dids:

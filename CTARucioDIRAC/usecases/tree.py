@@ -25,7 +25,7 @@ from .resolve import THREADS as THREADS
 #: Dataset for the files of a directory whose own name is a container's; it isn't shown.
 FILES_DATASET = ".files"
 _COLLECTIONS = frozenset({DidType.DATASET, DidType.CONTAINER})
-#: Up to this many names below a common beginning are read to see which of them are directories.
+#: Up to this many names below a common beginning are read to see which of them are directories, or imply any.
 _GLANCE = 2000
 
 
@@ -115,8 +115,8 @@ def _list_in(gateway: RucioGateway, did: Did, listing: Listing) -> None:
         listing.add(found)
     deeper = gateway.find_names(did.scope, f"{path}/", _COLLECTIONS, depth=Depth.DEEPER)
     _add_implied(listing, path, deeper)
-    if not listing.directories:
-        _add_implied(listing, path, gateway.find_names(did.scope, f"{path}/", {DidType.FILE}, depth=Depth.DEEPER))
+    deeper = gateway.find_names(did.scope, f"{path}/", {DidType.FILE}, depth=Depth.DEEPER)
+    _add_implied(listing, path, islice(deeper, _GLANCE) if listing.directories else deeper)
 
 
 def _add_implied(listing: Listing, path: str, deeper: Iterable[Content]) -> None:

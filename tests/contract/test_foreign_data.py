@@ -79,8 +79,8 @@ def test_a_path_in_another_scope_is_found_by_every_read(gateway: RucioGateway, z
     assert list(stat.failed) == [lfns[2]]
     assert files.replicas(gateway, lfns).done[lfn].did == did
     assert files.replica_states(gateway, {lfn: DISK}).done[lfn].rse == DISK
-    metadata.set_all(gateway, {lfn: {"run": 7}})
-    assert metadata.of_file(gateway, lfn) == {"run": 7}
+    metadata.set_all(gateway, {lfn: {"run": 7}}, {})
+    assert metadata.of_file(gateway, lfn, {}) == {"run": 7}
 
 
 def test_a_path_that_is_where_it_should_be_costs_nothing_more(gateway: RucioGateway, zoo: Zoo) -> None:
@@ -214,5 +214,5 @@ def test_metadata_come_from_directories_of_both_scopes(gateway: RucioGateway, zo
     gateway.add_containers([did_of(zoo.top)])
     gateway.add_datasets([Did(zoo.other, directory)])
     gateway.set_metadata({did_of(zoo.top): {"site": "N", "k": 1}, Did(zoo.other, directory): {"k": 2}})
-    assert metadata.of_file(gateway, lfn) == {"site": "N", "k": 2}
-    assert metadata.of_directory(gateway, directory, VO)[0] == {"site": "N", "k": 2}
+    assert metadata.of_file(gateway, lfn, {}) == {"site": "N", "k": 2}
+    assert metadata.of_directory(gateway, directory, VO, {})[0] == {"site": "N", "k": 2}

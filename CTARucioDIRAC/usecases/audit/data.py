@@ -69,6 +69,7 @@ def parents(audit: Audit) -> Iterator[Finding]:
         if is_path(item.did.name)
         and item.did.scope != top
         and item.did.name != rules().top_of(item.did.scope, audit.site.vo)  # what is above isn't everybody's to write
+        and not (is_foreign(item.did) and item.type is not DidType.FILE)  # directories are those of their own scope
     ]
     above = audit.many(lambda item: audit.gateway.list_parents(item.did), items)
     lost: dict[str, list[Did]] = {}

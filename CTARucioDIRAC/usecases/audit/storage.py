@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from CTARucioDIRAC.domain.errors import CtaRucioError
-from CTARucioDIRAC.domain.identifiers import Did
+from CTARucioDIRAC.domain.identifiers import Did, is_path
 from CTARucioDIRAC.gateway.protocol import FileReplicas, Replica
 
+from ..resolve import everywhere
 from .endpoints import same_address
 from .model import Audit, Finding, Severity, Storage, check, examples
 
@@ -56,9 +57,8 @@ def _dark(audit: Audit, there: Storage) -> Iterator[Finding]:
             continue
         path = did.name.rpartition("/")[0]
         names = {f"{path}/{url.rpartition('/')[2]}": url for url in listed}
-        known = audit.gateway.list_replicas(
-            [Did(did.scope, name) for name in names], all_states=True, rse_expression=rse
-        )
+        there_are = everywhere(audit.gateway, [Did(did.scope, name) for name in names if is_path(name)])
+        known = audit.gateway.list_replicas(there_are, all_states=True, rse_expression=rse)
         registered = [pfn for file in known.values() for replica in file.replicas for pfn in replica.pfns]
         dark = [url for url in sorted(names.values()) if not any(same_address(url, pfn) for pfn in registered)]
         if dark:
