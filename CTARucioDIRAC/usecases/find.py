@@ -158,9 +158,7 @@ def _directory_metadata(
     return {did.name: values for did, values in found.items() if values}
 
 
-def _above(
-    fulfilled: dict[str, frozenset[Condition]], name: str, unsaid: frozenset[Condition]
-) -> frozenset[Condition]:
+def _above(fulfilled: dict[str, frozenset[Condition]], name: str, unsaid: frozenset[Condition]) -> frozenset[Condition]:
     """What the nearest directory above a name fulfils; ``unsaid`` if none says anything."""
     for above in reversed(ancestors_of(name)):
         if above in fulfilled:

@@ -422,9 +422,7 @@ def test_finding_guids(gateway: RucioGateway, area: Area) -> None:
     assert gateway.find_guids("nosuchscope", wanted) == {}
 
 
-def test_collections_are_opened_again(
-    gateway: RucioGateway, area: Area, speak: Callable[[str], RucioGateway]
-) -> None:
+def test_collections_are_opened_again(gateway: RucioGateway, area: Area, speak: Callable[[str], RucioGateway]) -> None:
     files = area.files(1)
     gateway.add_replicas(DISK, files)
     gateway.add_datasets([area.did("d")])

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from CTARucioDIRAC.Core.Utilities.RucioReturns import bulk_result, returns, takes_lfns
 from CTARucioDIRAC.Core.Utilities.RucioShapes import DIRECTORY_MODE, FILE_MODE, ownership
-from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, InvalidInput, NotFound
+from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, InvalidInput
 from CTARucioDIRAC.usecases import ancestors, files, status
 from CTARucioDIRAC.usecases import guids as _guids  # a method's argument has the module's name
 from CTARucioDIRAC.usecases.bulk import Bulk
@@ -176,7 +176,7 @@ class RucioCatalogStatus(RucioCatalogBase):
     @returns
     def repairCatalog(self) -> Result:
         """Always an error: nothing in Rucio is repaired from here."""
-        raise NotFound("repairCatalog mends tables that Rucio doesn't have: cta-rucio-check finds what is wrong")
+        raise InvalidInput("repairCatalog mends tables that Rucio doesn't have: cta-rucio-check finds what is wrong")
 
 
 def ancestors_in(lfn: str, info: Any) -> dict[str, int]:
