@@ -21,12 +21,12 @@ def put(testbed: Any, role: str, file: Path, lfn: str, se: str) -> Any:
 
 
 def test_an_ordinary_user_puts_gets_and_removes_files(testbed: Any, home: str, tmp_path: Path) -> None:
-    (tmp_path / "hello").write_text("hello\n")
+    (tmp_path / "hello").write_text(text := f"hello {home}\n")
     done = put(testbed, "user", tmp_path / "hello", f"{home}/hello", "PIC-DISK")
     assert done.returncode == 0, done.stdout + done.stderr
     (tmp_path / "back").mkdir()
     testbed.run("user", "dget", f"{home}/hello", tmp_path / "back")
-    assert (tmp_path / "back" / "hello").read_text() == "hello\n"
+    assert (tmp_path / "back" / "hello").read_text() == text
     code = """
 catalog, lfn = FileCatalog(), sys.argv[1]
 metadata = good(catalog.getFileMetadata(lfn))["Successful"][lfn]
@@ -61,16 +61,14 @@ report({path: [good(catalog.hasAccess(path, op))["Successful"][path] for op in (
     assert python(testbed, "production", code, mine, new) == {mine: [True] * 4, new: [True] * 4}
 
 
-def test_uploads_to_closed_storage_are_refused_by_name(testbed: Any, home: str) -> None:
-    code = """
-from CTARucioDIRAC.Core.Utilities.RucioPermissions import check_upload
-answers = check_upload(current_gateway(), "here", sys.argv[1:], "PIC-TAPE")
-report([sorted(answers.done), {lfn: str(error) for lfn, error in answers.failed.items()}])
-"""
-    done, failed = python(testbed, "user", code, home)
-    assert done == []
-    assert "ctaouser can't register" in failed[home]
-    assert "CNAF-DISK, PIC-BUFFER, PIC-DISK only" in failed[home]
+def test_uploads_to_closed_storage_are_refused_by_name(testbed: Any, home: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(f"closed {home}\n")
+    done = put(testbed, "user", tmp_path / "file", f"{home}/closed", "PIC-TAPE")
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert f"account ctaouser can't register {home}/closed at PIC-TAPE" in said
+    assert "CNAF-DISK, PIC-BUFFER, PIC-DISK only" in said
+    assert not (testbed.layout.storage("PIC-TAPE") / home.lstrip("/") / "closed").exists()
 
 
 def test_accounts_per_group_and_per_user(testbed: Any) -> None:

@@ -218,8 +218,18 @@ def current_gateway(settings: CatalogueSettings | None = None) -> RucioGateway:
     NotAuthenticated, InvalidSettings
         See :func:`current_identity` and :func:`rucio_server`.
     """
-    identity = current_identity()
     settings = settings or RucioConfiguration.read_catalogue_settings()
+    gateway, group = _gateway(settings)
+    return hide(gateway, hidden_scopes(parse_embargo(settings.Embargo), group), group)
+
+
+def guarding_gateway() -> RucioGateway:
+    """The same with the scopes under an embargo: for what must not take hidden files for ones that nobody registered."""
+    return _gateway(RucioConfiguration.read_catalogue_settings())[0]
+
+
+def _gateway(settings: CatalogueSettings) -> tuple[RucioGateway, str]:
+    identity = current_identity()
     server = rucio_server(settings)
     key = (server, identity.account, identity.credential)
     with _lock:
@@ -228,4 +238,4 @@ def current_gateway(settings: CatalogueSettings | None = None) -> RucioGateway:
             if len(_gateways) >= _MAX_KEPT:
                 _gateways.clear()
             gateway = _gateways[key] = RestRucioGateway(*key)
-    return hide(gateway, hidden_scopes(parse_embargo(settings.Embargo), identity.group), identity.group)
+    return gateway, identity.group

@@ -16,8 +16,9 @@ from urllib.parse import urlparse
 from DIRAC import S_OK
 from DIRAC.Resources.Storage.Utilities import checkArgumentFormat
 
-from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import current_gateway
+from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import guarding_gateway
 from CTARucioDIRAC.Core.Utilities.Checksums import digest
+from CTARucioDIRAC.Core.Utilities.RucioPermissions import check_upload
 from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, InvalidInput
 from CTARucioDIRAC.gateway.protocol import FileRecord, RucioGateway
 from CTARucioDIRAC.usecases.bulk import NO_SUCH_FILE
@@ -44,14 +45,15 @@ class CTARucioStorageGuard:
       whoever asked the storage alone isn't told that the bytes are gone. Other files are deleted.
     - ``removeDirectory``: leftovers are deleted, the directory too if nothing stays. It fails where a copy stays that is
       still wanted; copies whose files were removed may stay until Rucio comes by.
-    - ``putFile``: refused where Rucio has a copy, unless that is missing and the local file has its content.
+    - ``putFile``: refused where Rucio has a copy, unless that is missing and the local file has its content, and where
+      whoever acts couldn't register the file.
     - If Rucio can't be asked, nothing is deleted or written.
 
     The storage element must have the RSE's name.
     """
 
     #: Gives the gateway to Rucio for whoever acts; nothing is asked before the first deletion.
-    gateway: Callable[[], RucioGateway] = staticmethod(current_gateway)
+    gateway: Callable[[], RucioGateway] = staticmethod(guarding_gateway)
 
     # DIRAC's plugin, which comes behind this class.
     getURLBase: Any
@@ -79,7 +81,7 @@ class CTARucioStorageGuard:
             return dict(given)
         sources: Mapping[str, str] = given["Value"]
         found = self._sort(sources)
-        allowed = list(found.free)
+        allowed = self._registrable(found)
         for url, copy in found.registered.items():
             try:
                 check_may_write(copy, _content(copy, sources[url]), self.rse)
@@ -91,6 +93,19 @@ class CTARucioStorageGuard:
             return super(CTARucioStorageGuard, self).putFile(urls, sourceSize=sourceSize)  # type: ignore[misc]
 
         return self._merge(put, {url: sources[url] for url in allowed}, found.refused)
+
+    def _registrable(self, found: _Sorted) -> list[str]:
+        """New files that the account could register here; the others are refused, so that no unknown bytes are left."""
+        if not found.free:
+            return []
+        lfns = {self._lfn(url): url for url in found.free}
+        try:
+            answers = check_upload(self.gateway(), "", lfns, self.rse)
+        except CtaRucioError as error:
+            found.refused |= dict.fromkeys(found.free, _refusal(error))
+            return []
+        found.refused |= {lfns[lfn]: str(error) for lfn, error in answers.failed.items()}
+        return [lfns[lfn] for lfn in answers.done]
 
     def _removeSingleDirectory(self, path: str, recursive: bool = False) -> dict[str, Any]:
         """What DIRAC's ``removeDirectory`` does for each directory; raises if anything stays that is still wanted."""
