@@ -93,7 +93,7 @@ def test_an_answer_is_given_as_who_asks(handler, monkeypatch):
             identity = Gateways.current_identity()
             return S_OK({"Successful": {lfns: identity.account}, "Failed": {}})
 
-    monkeypatch.setattr(service, "RucioFileCatalogClient", Catalogue)
+    monkeypatch.setattr(service, "_ServedCatalogue", Catalogue)
     assert handler.export_exists("/ctao")["Value"]["Successful"] == {"/ctao": "ctaouser"}
     with pytest.raises(CtaRucioError):  # outside of the call, the process is nobody special
         monkeypatch.setattr(Gateways.Locations, "getProxyLocation", lambda: False)
@@ -105,7 +105,7 @@ def test_more_than_the_service_sends_is_refused(handler, monkeypatch):
         def findFilesByMetadata(self, metaDict, path="/"):
             return S_OK([f"/ctao/{i}" for i in range(11)])
 
-    monkeypatch.setattr(service, "RucioFileCatalogClient", Catalogue)
+    monkeypatch.setattr(service, "_ServedCatalogue", Catalogue)
     monkeypatch.setattr(service.RucioFileCatalogHandler, "max_entries", 10)
     answer = handler.export_findFilesByMetadata({}, "/")
     assert answer["Errno"] == errno.EINVAL
