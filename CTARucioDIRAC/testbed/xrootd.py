@@ -59,7 +59,8 @@ def authorisation(privileges: str) -> str:
     """
     outside = {role.user for name, role in ROLES.items() if role.group and name not in EMBARGO_READERS}
     return "".join(
-        f"u {user} {f'{EMBARGOED_PATH} -a ' if user in outside else ''}/ {privileges}\n" for user in identities().values()
+        f"u {user} {f'{EMBARGOED_PATH} -a ' if user in outside else ''}/ {privileges}\n"
+        for user in identities().values()
     )
 
 

@@ -108,3 +108,14 @@ def test_no_library_code_changes_the_environment():
             if isinstance(node, ast.Subscript) and text.startswith("os.environ["):
                 assert isinstance(node.ctx, ast.Load), f"{path}: {text}"
             assert text not in {f"os.environ.{name}" for name in changing} | {"os.putenv", "os.unsetenv"}, path
+
+
+def test_storage_lets_the_embargos_readers_in_and_nobody_else():
+    from CTARucioDIRAC.testbed import xrootd
+
+    lines = xrootd.authorisation("a").splitlines()
+    open_to_all = {line.split()[1] for line in lines if line.split()[2:] == ["/", "a"]}
+    closed = {line.split()[1] for line in lines if line.split()[2:] == ["/ctao/embargoed", "-a", "/", "a"]}
+    assert open_to_all == {"pprod", "pdata", "padmin", "ddmrobot", "host"}
+    assert closed == {"puser", "panalyst", "ppilot"}
+    assert len(lines) == len(open_to_all) + len(closed)
