@@ -544,3 +544,13 @@ def test_reading_many_costs_few_requests(gateway: RucioGateway, top: str) -> Non
     assert requests_of(gateway, lambda: files.kinds(gateway, lfns, VO)) == 1
     assert requests_of(gateway, lambda: files.replicas(gateway, lfns)) == 2
     assert requests_of(gateway, lambda: tree.list_directory(gateway, f"{top}/a", VO)) == 3
+
+
+def test_removing_many_costs_one_look_and_one_deed_each(gateway: RucioGateway, top: str) -> None:
+    """The server tells, and ends, rules one by one; all else is done in bulk."""
+    lfns = [f"{top}/a/f{i}" for i in range(20)]
+    add(gateway, *lfns)
+    assert register.add_copies(gateway, dict.fromkeys(lfns, OTHER)).failed == {}
+    assert requests_of(gateway, lambda: remove.remove_copies(gateway, dict.fromkeys(lfns, OTHER))) <= 2 * 20 + 5
+    assert requests_of(gateway, lambda: remove.remove_files(gateway, lfns)) <= 20 + 8
+    assert set(files.kinds(gateway, lfns, VO).done.values()) == {None}
