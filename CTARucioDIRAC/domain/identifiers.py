@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from . import scopes
 from .errors import InvalidInput
@@ -176,6 +177,13 @@ def ancestors_of(lfn: str) -> list[str]:
     """Directories above a valid path, from the top (``/ctao``) down to its parent; ``/`` isn't among them."""
     parts = [part for part in lfn.split("/") if part][:-1]
     return ["/" + "/".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def same_address(ours: str, theirs: str) -> bool:
+    """Whether two addresses are of the same file: repeated slashes, and a user's name before the host, don't matter."""
+    parts = [urlsplit(address) for address in (ours, theirs)]
+    keys = [(part.scheme, part.hostname, part.port, re.sub(r"/+", "/", part.path)) for part in parts]
+    return keys[0] == keys[1]
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

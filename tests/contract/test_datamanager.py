@@ -15,7 +15,7 @@ from fake_gateway import FakeGateway
 
 from CTARucioDIRAC.DataManagementSystem.Client.RucioDataManager import RucioDataManager
 from CTARucioDIRAC.domain import errors
-from CTARucioDIRAC.domain.identifiers import did_of
+from CTARucioDIRAC.domain.identifiers import Did, did_of
 from CTARucioDIRAC.gateway.protocol import FileRecord, ReplicaState
 
 LFN = "/ctao/lst/out/file"
@@ -31,6 +31,13 @@ class Plugin:
         self.storage = storage
         self.refusal: int | None = None
         self.overwrites = True  # as XRootD does
+        self.elsewhere: dict[str, bytes] = {}  # what is at addresses that no name gives
+
+    def getFile(self, url: str, localPath: str) -> dict[str, Any]:
+        if url not in self.elsewhere:
+            return S_OK({"Successful": {}, "Failed": {url: "No such file"}})
+        Path(localPath, url.rsplit("/", 1)[1]).write_bytes(self.elsewhere[url])
+        return S_OK({"Successful": {url: len(self.elsewhere[url])}, "Failed": {}})
 
     def constructURLFromLFN(self, lfn: str, withWSUrl: bool = False) -> dict[str, Any]:
         return S_OK(f"root://host/{lfn}") if withWSUrl else S_ERROR("without WSUrl")
@@ -420,6 +427,25 @@ def test_a_failed_download_leaves_local_files_alone(world: World) -> None:
     assert world.manager.getFile(LFN, str(world.target / "new" / "directory"))["Value"]["Failed"] == {}
     assert world.manager.getFile([LFN, LFN], str(world.target))["Value"]["Failed"] == {}
     assert (world.target / "file").read_bytes() == b"content"
+
+
+def test_a_copy_is_read_from_where_it_is_registered(world: World) -> None:
+    world.put()
+    content = world.storages[DISK].files.pop(LFN)
+    did = did_of(LFN)
+    (address,) = world.fake.list_replicas([did])[did].replicas[0].pfns
+    world.storages[DISK].plugin.elsewhere[address] = content
+    assert world.manager.getFile(LFN, str(world.target))["Value"]["Failed"] == {}
+    assert (world.target / "file").read_bytes() == b"content"
+
+
+def test_a_name_that_is_no_path_is_read_from_where_it_is_registered(world: World) -> None:
+    world.fake.add_scope("old")
+    did = Did("old", "raw1")
+    world.fake.add_replicas(DISK, [FileRecord(did, 3, adler32=f"{zlib.adler32(b'abc'):08x}")])
+    world.storage(DISK).plugin.elsewhere["root://pic-disk/raw1"] = b"abc"
+    assert world.manager.getFile("old:raw1", str(world.target))["Value"]["Failed"] == {}
+    assert (world.target / "raw1").read_bytes() == b"abc"
 
 
 def test_files_of_one_name_are_refused(world: World) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from CTARucioDIRAC.domain.errors import AlreadyExists, InvalidInput, Unavailable
+from CTARucioDIRAC.domain.identifiers import is_path, same_address
 
 from .Checksums import Digest, same_adler32
 
@@ -65,6 +66,47 @@ def upload(element: Any, path: Path, lfn: str) -> None:
     _, reason = _answer(element.putFile({lfn: str(path)}), lfn)
     if reason is not None:
         raise Unavailable(f"{path} can't be uploaded to {element.name} as {lfn}: {reason}")
+
+
+def download(element: Any, lfn: str, addresses: Iterable[str], directory: str) -> str | None:
+    """Download a file: from where DIRAC makes its address, or else from where it is registered.
+
+    DIRAC makes addresses of a base and the path: copies of RSEs with another rule, or names that are no paths, are
+    elsewhere.
+
+    Parameters
+    ----------
+    lfn : str
+        Name in Rucio, path or not.
+    addresses : iterable of str
+        Where the copy is registered.
+    directory : str
+        Where to; the file gets the last component of the name.
+
+    Returns
+    -------
+    str or None
+        Why it couldn't be downloaded.
+    """
+    reason: str | None = f"{lfn} is no path: DIRAC can make no address of it"
+    if is_path(lfn):
+        _, reason = _answer(element.getFile(lfn, localPath=directory), lfn)
+    for url in addresses if reason is not None else ():
+        for plugin in element.storages.values():
+            if plugin.protocolParameters["Protocol"] != url.partition(":")[0] or _makes(plugin, lfn, url):
+                continue
+            _, trouble = _answer(plugin.getFile(url, localPath=directory), url)
+            if trouble is None:
+                Path(directory, url.rpartition("/")[2]).replace(Path(directory, lfn.rpartition("/")[2]))
+                return None
+            reason = f"{reason}; at the registered address {url}: {trouble}"
+    return reason
+
+
+def _makes(plugin: Any, lfn: str, url: str) -> bool:
+    """Whether an address is what a plugin makes of a name, and was tried before."""
+    made = plugin.constructURLFromLFN(lfn, withWSUrl=False) if is_path(lfn) else {"OK": False}
+    return bool(made["OK"]) and same_address(str(made["Value"]), url)
 
 
 def remove(element: Any, lfn: str) -> str | None:

@@ -28,7 +28,7 @@ from CTARucioDIRAC.domain.errors import (
     NotFound,
     Unavailable,
 )
-from CTARucioDIRAC.domain.identifiers import did_of, lfn_of
+from CTARucioDIRAC.domain.identifiers import did_of
 from CTARucioDIRAC.domain.placement import reading_order
 from CTARucioDIRAC.gateway.protocol import FileRecord, FileReplicas, ReplicaState, RseType, RucioGateway
 from CTARucioDIRAC.gateway.replicas import check_same_content
@@ -273,11 +273,12 @@ class RucioDataManager:
         tapes = {rse.name for rse in gateway.list_rses() if rse.type is RseType.TAPE} if found.done else set()
         local = DMSHelpers(self._vo).getSEsAtSite(DIRAC.siteName()).get("Value") or []
         answers: Bulk[str] = Bulk(failed=dict(found.failed))
-        targets = Counter(_base_name(name) for name in found.done)
+        targets = Counter(_base_name(file.did.name) for file in found.done.values())
         for name, file in found.done.items():
-            if targets[_base_name(name)] > 1:
+            local_name = _base_name(file.did.name)
+            if targets[local_name] > 1:
                 answers.failed[name] = InvalidInput(
-                    f"{targets[_base_name(name)]} of the files asked for have the name {_base_name(name)}: none of them is "
+                    f"{targets[local_name]} of the files asked for have the name {local_name}: none of them is "
                     "downloaded; fetch them in separate calls, each to a directory of its own"
                 )
                 continue
@@ -294,14 +295,14 @@ class RucioDataManager:
     def _download(self, lfn: str, file: FileReplicas, order: list[str], directory: Path) -> str:
         if not order:
             raise NotFound(f"{lfn} has no readable copy where it may be read from; it has some at {_places(file)}")
-        target = directory.resolve() / _base_name(lfn)
+        target = directory.resolve() / _base_name(file.did.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         reasons = []
         for rse in order:
             with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as temporary:
                 path = Path(temporary, target.name)
-                result = self._storage(rse).getFile(lfn_of(file.did), localPath=temporary)
-                reason = result.get("Message") if not result["OK"] else result["Value"]["Failed"].get(lfn_of(file.did))
+                addresses = [pfn for replica in file.replicas if replica.rse == rse for pfn in replica.pfns]
+                reason = StorageFiles.download(self._storage(rse), file.did.name, addresses, temporary)
                 if not reason:
                     reason = _difference(file, path)
                 if not reason:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from CTARucioDIRAC.domain.identifiers import Did, chunks, did_of, is_foreign, is_path, parent_of
+from CTARucioDIRAC.domain.identifiers import Did, chunks, did_of, is_foreign, is_path, parent_of, same_address
 from CTARucioDIRAC.domain.scopes import EVERY, rules
 from CTARucioDIRAC.gateway.protocol import DidType, Replica, ReplicaState, RuleState
 
 from ..files import alive
-from .endpoints import same_address
 from .model import Audit, Finding, Severity, check, examples
 
 #: A rule that is waiting longer than this waits in vain.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from CTARucioDIRAC.domain.errors import NotFound
-from CTARucioDIRAC.domain.identifiers import did_of
+from CTARucioDIRAC.domain.identifiers import did_of, same_address
 from CTARucioDIRAC.gateway.protocol import Rse, RseType
 
 from .model import Audit, Finding, Severity, StorageElement, check
@@ -66,13 +64,6 @@ def protocols(audit: Audit) -> Iterator[Finding]:
 def _algorithm(rse: Rse) -> str:
     algorithm = rse.attributes.get("lfn2pfn_algorithm")
     return f"its lfn2pfn_algorithm is {algorithm or 'not set (hash)'}: DIRAC's is the identity (ctao_bdms)"
-
-
-def same_address(ours: str, theirs: str) -> bool:
-    """Whether two addresses are of the same file: repeated slashes, and a user's name before the host, don't matter."""
-    parts = [urlsplit(address) for address in (ours, theirs)]
-    keys = [(part.scheme, part.hostname, part.port, re.sub(r"/+", "/", part.path)) for part in parts]
-    return keys[0] == keys[1]
 
 
 @check("rse-settings")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from CTARucioDIRAC.domain.errors import CtaRucioError
-from CTARucioDIRAC.domain.identifiers import Did, is_path
+from CTARucioDIRAC.domain.identifiers import Did, is_path, same_address
 from CTARucioDIRAC.gateway.protocol import FileReplicas, Replica
 
 from ..resolve import everywhere
-from .endpoints import same_address
 from .model import Audit, Finding, Severity, Storage, check, examples
 
 
