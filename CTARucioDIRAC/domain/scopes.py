@@ -77,7 +77,7 @@ class ScopeRules:
     algorithm : Algorithm
         For all paths that no mapping has.
     mapping : tuple of Mapped
-        Of several that fit, the one with most components decides.
+        Of several that fit, the one with most components decides, and fewest ``*``.
     foreign : tuple of str
         Scopes that hold paths of others' trees: directories are listed with what these have; ``("*",)`` for any scope.
     """
@@ -88,7 +88,7 @@ class ScopeRules:
 
     def scope_of(self, path: str) -> str:
         """Scope of a valid path."""
-        for mapped in sorted(self.mapping, key=lambda item: -item.pattern.count("/")):
+        for mapped in sorted(self.mapping, key=lambda item: (-item.pattern.count("/"), item.pattern.count("*"))):
             scope = mapped.scope_of(path)
             if scope is not None:
                 return scope

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from dirac_client import python
+from dirac_client import PRELUDE, python
 
 pytestmark = pytest.mark.stack
 
@@ -199,6 +199,29 @@ def test_names_of_another_scope_are_found_and_read_without_any_configuration(tes
     testbed.run("user", "dget", zoo.files["foreign"], cwd=tmp_path)
     assert (tmp_path / "f5").read_text() == zoo.files["foreign"]
     assert "f1" in testbed.run("user", "dls", f"/{zoo.other}:raw-data").stdout
+
+
+FETCH = """
+from DIRAC import gConfig
+from DIRAC.ConfigurationSystem.private.ConfigurationClient import gConfigurationData
+elements, rses, lfns = "/Resources/StorageElements", sys.argv[1:3], sys.argv[3:]
+for rse in rses:  # as an administrator would add them
+    for section in ("", "/GFAL2_XROOT"):
+        for option, value in good(gConfig.getOptionsDict(f"{elements}/PIC-DISK{section}")).items():
+            gConfigurationData.setOptionInCFG(f"{elements}/{rse}{section}/{option}", value)
+from CTARucioDIRAC.DataManagementSystem.Client.RucioDataManager import RucioDataManager
+report(good(RucioDataManager("ctao").getFile(lfns)))
+"""
+
+
+def test_copies_are_read_from_where_rucio_says(testbed: Any, zoo: Zoo, tmp_path) -> None:
+    lfns = [zoo.files[key] for key in ("foreign", "md5", "hash", "odd")]
+    done = testbed.run(
+        "user", testbed.layout.bin / "python", "-c", PRELUDE + FETCH, zoo.hashed, zoo.odd, *lfns, cwd=tmp_path
+    )
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    assert answer["Failed"] == {}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {lfn.rsplit("/", 1)[1]: lfn for lfn in lfns}
 
 
 def test_removal_works_with_no_conversion(testbed: Any, zoo: Zoo) -> None:
