@@ -66,7 +66,7 @@ class MetadataQuery:
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Say whether metadata fulfil the query.
 
-        A missing key fulfils no condition but ``"Missing"``, not even ``!=``: nothing is known about it. A number and a text that
+        Booleans are 0 and 1. A missing key fulfils no condition but ``"Missing"``, not even ``!=``: nothing is known about it. A number and a text that
         spells it out are the same, as catalogues with typed keys and commands that pass text have it; a time is
         compared with ISO texts; otherwise values of different kinds are unequal and have no order.
         """
@@ -167,8 +167,9 @@ def number(value: Any) -> float | int | None:
 
 def _comparable(stored: Any, wanted: Scalar) -> tuple[Any, Any] | None:
     """Both values on one scale, or None if they have none."""
-    if isinstance(wanted, bool) or isinstance(stored, bool):
-        return (stored, wanted) if isinstance(stored, bool) and isinstance(wanted, bool) else None
+    if isinstance(wanted, bool) or isinstance(stored, bool):  # DIRAC's catalogues keep booleans as 0 and 1
+        one, other = _bit_or_number(stored), _bit_or_number(wanted)
+        return (one, other) if one is not None and other is not None else None
     if isinstance(wanted, dt.datetime):
         time = _time(stored)
         return (time, _in_utc(wanted)) if time else None
@@ -181,6 +182,10 @@ def _comparable(stored: Any, wanted: Scalar) -> tuple[Any, Any] | None:
     if time is not None and as_time(stored) is not None:  # "2026-05-01 10:00:00" and "2026-05-01T10:00:00" are one time
         return as_time(stored), time
     return stored, wanted
+
+
+def _bit_or_number(value: Any) -> float | int | None:
+    return int(value) if isinstance(value, bool) else number(value)
 
 
 def like(stored: Any, pattern: str) -> bool:

@@ -238,7 +238,7 @@ def _sample(gateway: RucioGateway, scope: str) -> list[Content]:
 
 
 def typed_query(query: Mapping[str, Any], known: Fields, sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """A query with sets of values replaced by what is in them, and booleans as numbers where a field has those."""
+    """A query with sets of values replaced by what is in them."""
     if not isinstance(query, Mapping):
         raise InvalidInput(f"a metadata query is a dictionary, not {type(query).__name__}")
     typed: dict[str, Any] = {}
@@ -246,8 +246,6 @@ def typed_query(query: Mapping[str, Any], known: Fields, sets: Mapping[str, Mapp
         kind = known.kinds.get(key, "") if isinstance(key, str) else ""
         if kind == "MetaSet" and isinstance(wanted, str) and wanted in sets:
             typed |= read_set(wanted, sets, known, expand=True)
-        elif isinstance(wanted, bool) and kind.lower().startswith(("int", "bigint", "float", "double")):
-            typed[key] = int(wanted)
         else:
             typed[key] = wanted
     return typed

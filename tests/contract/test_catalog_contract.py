@@ -427,6 +427,8 @@ def test_datasets_are_listed_as_such(catalog: CTARucioFileCatalogClient, lfns: l
     assert plain["SubDirs"] == {}
     assert plain["Datasets"]["level0"]["Metadata"]["NumberOfFiles"] == 2
     assert "Annotation" not in plain["Datasets"]["level0"]
+    assert catalog.setMetadata(directory, {"kind": "sets"})["OK"]
+    assert value(catalog.findDirectoriesByMetadata({"kind": "sets"}, TOP)) == {1: directory}
     verbose = successful(catalog.listDirectory(directory, True))[directory]
     assert verbose["Datasets"]["level0"]["Annotation"] == "-"
     assert verbose["SubDirs"] == {}

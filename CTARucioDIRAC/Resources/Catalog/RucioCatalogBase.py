@@ -83,12 +83,19 @@ class RucioCatalogBase:
             )
         return status.file_statuses(gateway, marked) if marked else {}
 
+    def _datasets_of(self, scope: str) -> frozenset[Did]:
+        """Datasets of a scope that were made out of queries."""
+        gateway = self._gateway()
+        return _datasets.get(self._key(scope), lambda: datasets.in_scope(gateway, scope))
+
     def _datasets_in(self, directory: str, names: Iterable[str], scope: str) -> list[datasets.Dataset]:
         """Those names in a directory that are datasets, not directories."""
-        gateway = self._gateway()
-        known = _datasets.get(self._key(scope), lambda: datasets.in_scope(gateway, scope))
-        wanted = {did for did in known if did.name.rpartition("/")[0] == directory}
-        return datasets.read(gateway, wanted & {Did(scope, name) for name in names}) if wanted else []
+        wanted = {did for did in self._datasets_of(scope) if did.name.rpartition("/")[0] == directory}
+        return datasets.read(self._gateway(), wanted & {Did(scope, name) for name in names}) if wanted else []
+
+    def _without_datasets(self, directories: Iterable[Did]) -> list[Did]:
+        """Directories that aren't datasets made out of queries."""
+        return [did for did in directories if did not in self._datasets_of(did.scope)]
 
 
 def addresses(file: FileReplicas) -> dict[str, str]:

@@ -111,7 +111,7 @@ class RucioCatalogMetadata(RucioCatalogBase):
         """Directories below a path whose metadata, or those of the directories above them, fulfil a query."""
         gateway, (known, sets) = self._gateway(), self._declarations()
         query = parse_query(metadata.typed_query(metaDict, known, sets))
-        found = find.find_directories(gateway, query, validate_lfn(path), self._vo)
+        found = self._without_datasets(find.find_directories(gateway, query, validate_lfn(path), self._vo))
         return ok_result(dict(enumerate(sorted(lfns_of(gateway, found).values()), start=1)))
 
     @returns
