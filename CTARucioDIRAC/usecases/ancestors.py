@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from CTARucioDIRAC.domain.errors import NotFound
-from CTARucioDIRAC.domain.identifiers import Did, chunks
+from CTARucioDIRAC.domain.identifiers import Did, chunks, did_of
 from CTARucioDIRAC.domain.metadata_fields import ANCESTORS
 from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator
+from CTARucioDIRAC.gateway.embargo import hidden
 from CTARucioDIRAC.gateway.protocol import DidType, RucioGateway
 
 from . import resolve
@@ -95,7 +96,10 @@ def _relatives(
     depths: Collection[int],
     next_of: Callable[[Collection[str]], dict[str, Relatives]],
 ) -> Bulk[Relatives]:
-    """Follow all links, generation by generation, and tell for each file whom it is linked to, by the shortest way."""
+    """Follow all links, generation by generation, and tell for each file whom it is linked to, by the shortest way.
+
+    Files under an embargo are left out, though others are linked through them.
+    """
     answers: Bulk[Relatives] = Bulk()
     stat = stat_files(gateway, lfns)
     answers.failed = stat.failed
@@ -107,9 +111,14 @@ def _relatives(
         links |= next_of(waiting)
         waiting = {name for names in links.values() for name in names} - links.keys()
         generation += 1
+    secret = hidden(gateway)
     for lfn, record in stat.done.items():
         found = _distances(canonical[record.did], links)
-        answers.done[lfn] = {name: depth for name, depth in found.items() if not depths or depth in depths}
+        answers.done[lfn] = {
+            name: depth
+            for name, depth in found.items()
+            if (not depths or depth in depths) and not (secret and did_of(name).scope in secret)
+        }
     return answers
 
 

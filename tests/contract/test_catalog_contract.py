@@ -11,8 +11,10 @@ from fake_gateway import FakeGateway
 
 from CTARucioDIRAC.domain.identifiers import did_of
 from CTARucioDIRAC.domain.metadata_fields import Fields
+from CTARucioDIRAC.gateway.embargo import hide
 from CTARucioDIRAC.gateway.protocol import DidType, FileRecord, ReplicaState
 from CTARucioDIRAC.Resources.Catalog import RucioCatalogBase
+from CTARucioDIRAC.Resources.Catalog import RucioFileCatalogClient as module
 from CTARucioDIRAC.Resources.Catalog.CTARucioFileCatalogClient import CTARucioFileCatalogClient
 
 TOP = "/ctao/lst"
@@ -66,6 +68,18 @@ def test_a_file_may_be_registered_with_its_ancestors(catalog: CTARucioFileCatalo
     new = f"{TOP}/c/new"
     assert successful(catalog.addFile({new: description(GUID="", Ancestors=[lfns[0]])})) == {new: True}
     assert successful(catalog.getFileDescendents(lfns[0], 1)) == {lfns[0]: {new: 1}}
+
+
+def test_ancestors_under_an_embargo_are_left_out(
+    catalog: CTARucioFileCatalogClient, fake: FakeGateway, lfns: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = "/ctao/dark/raw"
+    assert successful(catalog.addFile({raw: description(GUID="")}))
+    assert successful(catalog.addFileAncestors({raw: {"Ancestors": [lfns[0]]}, lfns[1]: {"Ancestors": [raw]}}))
+    assert successful(catalog.getFileAncestors(lfns[1], [])) == {lfns[1]: {raw: 1, lfns[0]: 2}}
+    monkeypatch.setattr(module, "current_gateway", lambda _settings: hide(fake, frozenset({"dark"}), "guests"))
+    assert raw not in successful(catalog.getFileAncestors(lfns[1], []))[lfns[1]]
+    assert successful(catalog.getFileDescendents(lfns[0], [])) == {lfns[0]: {}}
 
 
 def test_ancestors_of_many_cost_few_requests(catalog: CTARucioFileCatalogClient, fake: FakeGateway) -> None:
