@@ -8,35 +8,32 @@ run that was stopped is completed by the same call again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from CTARucioDIRAC.domain.errors import CtaRucioError, InvalidInput, NotAllowed, NotFound
+from CTARucioDIRAC.domain.errors import CtaRucioError, NotAllowed
 from CTARucioDIRAC.domain.identifiers import (
     Did,
     ancestors_of,
     chunks,
-    explicit_did,
-    is_foreign,
-    is_path,
     parent_of,
     scope_of,
-    validate_lfn,
-    validate_scope,
 )
 from CTARucioDIRAC.domain.names import directory_metadata, file_metadata
 from CTARucioDIRAC.domain.scopes import rules
-from CTARucioDIRAC.gateway.protocol import Content, Depth, DidRecord, DidType, RucioGateway
+from CTARucioDIRAC.gateway.protocol import Depth, DidRecord, DidType, RucioGateway
 
-from . import resolve, tree
 from .bulk import each_or_split
 from .custody import Holdings
 from .files import alive
+from .survey import Survey, survey
 from .tree import FILES_DATASET, THREADS
 
 COMMENT = "custodial copy, adopted from plain Rucio"
+#: So many directories are adopted at the same time, and so many are planned ahead.
+_AT_ONCE, _AHEAD = 4, 64
 #: So many names are sent together.
 _CHUNK = 1000
 #: So many problems are kept word by word.
@@ -86,6 +83,13 @@ class Report:
         if len(self.problems) < _PROBLEMS:
             self.problems.append(text)
 
+    def merge(self, other: Report) -> None:
+        """Add what was done elsewhere."""
+        for name, value in vars(other).items():
+            if isinstance(value, int):
+                setattr(self, name, getattr(self, name) + value)
+        self.problems += other.problems[: _PROBLEMS - len(self.problems)]
+
     @property
     def changes(self) -> int:
         """Number of things that were, or would be, changed."""
@@ -93,74 +97,6 @@ class Report:
 
 
 _LOOKS = ("directories", "files", "problem_count", "copies_held")
-
-
-@dataclass
-class Survey:
-    """What is there to adopt.
-
-    Attributes
-    ----------
-    files : dict
-        Scopes with files directly in it, by directory.
-    odd : list
-        Files whose names are no paths.
-    collections : set
-        Paths of collections that the rules find.
-    """
-
-    files: dict[str, set[str]] = field(default_factory=dict)
-    odd: list[Did] = field(default_factory=list)
-    collections: set[str] = field(default_factory=set)
-
-    def add(self, item: Content) -> None:
-        """Note a name."""
-        if item.type is DidType.FILE:
-            if is_path(item.did.name):
-                self.files.setdefault(parent_of(item.did.name), set()).add(item.did.scope)
-            else:
-                self.odd.append(item.did)
-        elif is_path(item.did.name) and not is_foreign(item.did) and not item.did.name.endswith(f"/{FILES_DATASET}"):
-            self.collections.add(item.did.name)
-
-
-def survey(gateway: RucioGateway, what: str, vo: str) -> Survey:
-    """See what there is below a path, in a scope (``scope:``), or in a collection (``scope:name``).
-
-    Costs a request for each scope, and keeps directories in mind, not files.
-
-    Raises
-    ------
-    InvalidInput, NotFound
-        There is no such thing.
-    """
-    found = Survey()
-    for item in _names(gateway, what, vo):
-        found.add(item)
-    if not (found.files or found.odd or found.collections):
-        raise NotFound(f"there is nothing to adopt in {what}: no such names in Rucio")
-    return found
-
-
-def _names(gateway: RucioGateway, what: str, vo: str) -> Iterator[Content]:
-    if what.endswith(":"):
-        yield from gateway.find_names(validate_scope(what.rstrip(":").removeprefix("/")), "")
-        return
-    did = explicit_did(what)
-    if did is not None:
-        yield from gateway.list_files(did)
-        return
-    path = validate_lfn(what)
-    if path == "/":
-        raise InvalidInput(f"/ can't be adopted as a whole: say what, such as /{vo} or lst:")
-    own = Did(scope_of(path), path)
-    record = alive(gateway, [own]).get(own)
-    if record is not None and record.type is not DidType.FILE:
-        yield Content(own, record.type)
-    places = dict(tree.scopes_below(gateway, path, vo))
-    places |= {scope: f"{path}/" for scope in resolve.scopes_with(gateway, f"{path}/") if scope not in places}
-    for scope, prefix in places.items():
-        yield from gateway.find_names(scope, prefix)
 
 
 def adopt(
@@ -190,15 +126,24 @@ def adopt(
     progress("looking at rules", 0, 1)
     holdings.load(gateway)
     progress("looking at rules", 1, 1)
-    work = _Work(gateway, options, report, holdings, _rses(gateway, options.rses))
-    leaves = work.collections(found)
-    for number, (directory, scopes) in enumerate(sorted(found.files.items())):
-        progress("adopting directories", number, len(found.files))
-        work.directory(directory, sorted(scopes), leaves.get(directory))
+    rses = _rses(gateway, options.rses)
+    leaves = _Work(gateway, options, report, holdings, rses).collections(found)
+
+    def one(item: tuple[str, set[str]]) -> Report:
+        own = Report()
+        _Work(gateway, options, own, holdings, rses).directory(item[0], sorted(item[1]), leaves.get(item[0]))
+        return own
+
+    done = 0
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for some in chunks(sorted(found.files.items()), _AHEAD):
+            for part in pool.map(one, some):
+                report.merge(part)
+                done += 1
+                progress("adopting directories", done, len(found.files))
     if found.odd:
-        work.custody(found.odd, None)
+        _Work(gateway, options, report, holdings, rses).custody(found.odd, None)
         report.files += len(found.odd)
-    progress("adopting directories", len(found.files), len(found.files))
     return report
 
 
