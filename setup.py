@@ -50,6 +50,7 @@ setup(
             "cta-rucio-reprocess = CTARucioDIRAC.TransformationSystem.scripts.cta_rucio_reprocess:main",
             "cta-rucio-demo = CTARucioDIRAC.demo.cli:main",
             "cta-rucio-check = CTARucioDIRAC.DataManagementSystem.scripts.cta_rucio_check:main",
+            "cta-rucio-clean-uploads = CTARucioDIRAC.DataManagementSystem.scripts.cta_rucio_clean_uploads:main",
             "cta-rucio-adopt = CTARucioDIRAC.DataManagementSystem.scripts.cta_rucio_adopt:main",
             "cta-rucio-migrate = CTARucioDIRAC.DataManagementSystem.scripts.cta_rucio_migrate:main",
         ],

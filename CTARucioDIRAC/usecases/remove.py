@@ -244,8 +244,12 @@ def _let_go(gateway: RucioGateway, rse: str, dids: list[Did]) -> None:
     try:
         gateway.set_tombstones(rse, dids)
     except NotFound:
-        if len(dids) > 1:
+        there = gateway.list_replicas(dids, all_states=True, rse_expression=rse)
+        left = [did for did in dids if did in there and any(r.rse == rse for r in there[did].replicas)]
+        if len(left) == len(dids):
             raise
+        if left:
+            _let_go(gateway, rse, left)
 
 
 def remove_directories(gateway: RucioGateway, lfns: Iterable[str], vo: str, *, recursive: bool = False) -> Bulk[bool]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import time
+import types
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,8 @@ class Plugin:
         self.storage = storage
         self.refusal: int | None = None
         self.overwrites = True  # as XRootD does
+        self.listed = 0
+        self.ages: dict[str, float] = {}  #: seconds
         self.elsewhere: dict[str, bytes] = {}  # what is at addresses that no name gives
 
     def getFile(self, url: str, localPath: str) -> dict[str, Any]:
@@ -41,6 +45,20 @@ class Plugin:
 
     def constructURLFromLFN(self, lfn: str, withWSUrl: bool = False) -> dict[str, Any]:
         return S_OK(f"root://host/{lfn}") if withWSUrl else S_ERROR("without WSUrl")
+
+    def listdir(self, url: str) -> list[str]:
+        self.listed += 1
+        below = f"{url.removeprefix('root://host/')}/"
+        names = [name.removeprefix(below) for name in self.storage.files if name.startswith(below)]
+        if not names:
+            raise gfal2.GError("no such directory", errno.ENOENT)
+        return [name for name in names if "/" not in name]
+
+    def stat(self, url: str) -> Any:
+        name = url.removeprefix("root://host/")
+        if name not in self.storage.files:
+            raise gfal2.GError("gone", errno.ENOENT)
+        return types.SimpleNamespace(st_mtime=time.time() - self.ages.get(name, 0))
 
     def rename(self, source: str, target: str) -> int:
         old, new = (url.removeprefix("root://host/") for url in (source, target))
@@ -514,3 +532,24 @@ def test_constructing_does_nothing() -> None:
         raise AssertionError("asked for before it was needed")
 
     RucioDataManager("ctao", gateway=fail, storage=fail)
+
+
+def test_what_killed_uploads_left_is_cleaned(world: World) -> None:
+    """Old parts of the same file by the next upload, all old ones by asking for it; never a young one."""
+    directory = LFN.rsplit("/", 1)[0]
+    names = [f"{LFN}.{digit * 32}.part" for digit in "abc"] + [f"{directory}/other.{'d' * 32}.part"]
+    storage = world.storage(DISK)
+    storage.files |= dict.fromkeys([*names, f"{directory}/x.part"], b"half of")
+    storage.plugin.ages = dict.fromkeys((names[0], names[3]), 100_000.0)
+    assert world.manager.clean_uploads(DISK, directory, dry_run=True)["Value"] == {
+        "Successful": {names[0]: pytest.approx(100_000, abs=60), names[3]: pytest.approx(100_000, abs=60)},
+        "Failed": {},
+    }
+    assert len(storage.files) == 5
+    assert world.manager.put_and_register(LFN, world.local, DISK)["OK"]
+    assert set(storage.files) == {LFN, *names[1:], f"{directory}/x.part"}
+    assert set(world.manager.clean_uploads(DISK, f"{directory}/", older_than=0)["Value"]["Successful"]) == set(
+        names[1:]
+    )
+    assert set(storage.files) == {LFN, f"{directory}/x.part"}
+    assert world.manager.clean_uploads(DISK, "/ctao/nothing/here")["Value"] == {"Successful": {}, "Failed": {}}

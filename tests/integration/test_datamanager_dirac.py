@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -175,6 +176,27 @@ report({"registered": removed["Failed"][lfn], "left": removed["Successful"], "cl
         assert found["left"] == {f"{lfn}.left": True}
         assert "registered in Rucio" in found["cleaned"]
         assert found["there"] == {lfn: True, f"{lfn}.left": False}
+
+
+def test_what_killed_uploads_left_is_removed(testbed, area, local: Path):
+    code = """
+from DIRAC.Resources.Storage.StorageElement import StorageElement
+part, path = sys.argv[1:]
+report(good(StorageElement("PIC-DISK").putFile({part: path}))["Failed"])
+"""
+    part = f"{area}/killed/file.{'0123456789abcdef' * 2}.part"
+    assert python(testbed, "production", code, part, local) == {}
+    command = (
+        testbed.layout.bin / "python", "-m", "CTARucioDIRAC.DataManagementSystem.scripts.cta_rucio_clean_uploads",
+        "PIC-DISK", f"{area}/killed", "--json",
+    )  # fmt: skip
+    assert json.loads(testbed.run("production", *command).stdout)["removed"] == {}  # too young
+    for dry in (["--dry-run"], []):
+        assert stored(testbed, "PIC-DISK", part).exists()
+        done = json.loads(testbed.run("production", *command, "--older-than", "0", *dry).stdout)
+        assert set(done["removed"]) == {part}
+        assert done["failed"] == {}
+    assert not stored(testbed, "PIC-DISK", part).exists()
 
 
 def test_removed_files_leave_nothing_behind(testbed, area, local: Path):

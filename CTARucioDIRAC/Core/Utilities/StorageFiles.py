@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import re
+import time
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,7 @@ from CTARucioDIRAC.domain.identifiers import is_path, same_address
 
 from .Checksums import Digest, same_adler32
 
+_PART = re.compile(r".\.[0-9a-f]{32}\.part$")
 #: What storages answer that don't rename, or not for us.
 _NO_RENAMING = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
 
@@ -151,6 +156,40 @@ def rename(element: Any, source: str, target: str) -> bool:
             if error.code not in _NO_RENAMING:
                 raise Unavailable(f"{source} can't be renamed to {target} on {element.name}: {error}") from error
     return False
+
+
+def part_of(lfn: str) -> str:
+    """A name of its own for one attempt to upload a file."""
+    return f"{lfn}.{uuid.uuid4().hex}.part"
+
+
+def parts(element: Any, directory: str) -> dict[str, float]:
+    """What attempts to upload have left directly in a directory, or are about to fill: age in seconds by name.
+
+    Raises
+    ------
+    Unavailable
+        The storage gives no answer.
+    """
+    import gfal2
+
+    for plugin in _renaming(element):
+        url = plugin.constructURLFromLFN(directory, withWSUrl=True)
+        if not url["OK"]:
+            continue
+        found = {}
+        try:
+            names = [name for name in plugin.ctx.listdir(str(url["Value"])) if _PART.search(name)]
+        except gfal2.GError as error:
+            if error.code == errno.ENOENT:
+                return {}
+            raise Unavailable(f"{directory} can't be listed on {element.name}: {error}") from error
+        for name in names:
+            with contextlib.suppress(gfal2.GError):  # it's gone: its attempt has ended
+                written = plugin.ctx.stat(f"{url['Value']}/{name}").st_mtime
+                found[f"{directory}/{name}"] = max(0.0, time.time() - written)
+        return found
+    return {}
 
 
 def _renaming(element: Any) -> Iterator[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -28,7 +27,7 @@ from CTARucioDIRAC.domain.errors import (
     NotFound,
     Unavailable,
 )
-from CTARucioDIRAC.domain.identifiers import did_of
+from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
 from CTARucioDIRAC.domain.placement import reading_order
 from CTARucioDIRAC.gateway.protocol import FileRecord, FileReplicas, ReplicaState, RseType, RucioGateway
 from CTARucioDIRAC.gateway.replicas import check_same_content
@@ -36,6 +35,8 @@ from CTARucioDIRAC.usecases import files, register, rules
 from CTARucioDIRAC.usecases.bulk import Bulk
 
 Result = dict[str, Any]
+#: Seconds after which a part of an upload that nobody writes to any more is taken for abandoned.
+ABANDONED = 86400.0
 
 
 class RucioDataManager:
@@ -107,7 +108,8 @@ class RucioDataManager:
         a last look into Rucio says that nobody has registered the name meanwhile. So an attempt that fails harms no
         other's file. XRootD's renaming replaces what is there: who loses the race between that look and the registration
         (some 0.1 s) marks the copy that it has overwritten as bad. Where a storage doesn't rename, the upload itself
-        comes after the last look.
+        comes after the last look. What attempts that were killed have left of the same file is removed a day later, by the
+        next attempt or by :meth:`clean_uploads`.
         """
         did = did_of(lfn)
         content = digest(Path(path))
@@ -175,7 +177,11 @@ class RucioDataManager:
         if not StorageFiles.renames(element):
             self._upload_as(element, path, lfn, content)
             return
-        part = f"{lfn}.{uuid.uuid4().hex}.part"
+        try:
+            self._clean(element, lfn.rsplit("/", 1)[0], f"{lfn}.")
+        except Unavailable as error:
+            self._log.verbose("Not looked for what earlier attempts may have left", str(error))
+        part = StorageFiles.part_of(lfn)
         try:
             self._upload_as(element, path, part, content)
             if not self._has_to_upload(gateway, record, storage):
@@ -185,6 +191,43 @@ class RucioDataManager:
         finally:
             if reason := StorageFiles.remove(element, part):
                 self._log.warn("A temporary file is left on the storage", f"{part} at {storage}: {reason}")
+
+    @returns
+    def clean_uploads(
+        self, storage: str, directory: str, older_than: float = ABANDONED, dry_run: bool = False
+    ) -> Result:
+        """Remove what uploads that were killed have left directly in a directory of a storage element.
+
+        Parameters
+        ----------
+        directory : str
+            Path of the directory in the catalogue.
+        older_than : float
+            Seconds since anything was written to them: younger ones may still be filled.
+
+        Returns
+        -------
+        dict
+            S_OK with Successful (age in seconds by name; with ``dry_run``, nothing is removed) and Failed (reason by
+            name).
+        """
+        removed, failed = self._clean(self._element(storage), validate_lfn(directory), "", older_than, dry_run)
+        return ok_result({"Successful": removed, "Failed": failed})
+
+    def _clean(
+        self, element: Any, directory: str, beginning: str, older_than: float = ABANDONED, dry_run: bool = False
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        removed: dict[str, float] = {}
+        failed: dict[str, str] = {}
+        for part, age in StorageFiles.parts(element, directory).items():
+            if age >= older_than and part.startswith(beginning):
+                reason = None if dry_run else StorageFiles.remove(element, part)
+                if reason is None:
+                    removed[part] = age
+                else:
+                    failed[part] = reason
+                    self._log.warn("A temporary file is left on the storage", f"{part} at {element.name}: {reason}")
+        return removed, failed
 
     def _upload_as(self, element: Any, path: Path, lfn: str, content: Digest) -> None:
         StorageFiles.upload(element, path, lfn)

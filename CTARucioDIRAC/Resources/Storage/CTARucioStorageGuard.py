@@ -58,6 +58,7 @@ class CTARucioStorageGuard:
     # DIRAC's plugin, which comes behind this class.
     getURLBase: Any
     _listSingleDirectory: Any
+    protocolParameters: dict[str, Any]
     name: str
     se: Any
     log: Any
@@ -187,7 +188,8 @@ class CTARucioStorageGuard:
             if not failed:
                 return dict(result)
             result = S_OK({"Successful": {}, "Failed": dict.fromkeys(urls, result["Message"])})
-        result["Value"]["Failed"].update(failed)
+        protocol = self.protocolParameters["Protocol"]  # each of a storage element's protocols is tried, and says so
+        result["Value"]["Failed"].update({url: f"{protocol}: {reason}" for url, reason in failed.items()})
         return dict(result)
 
 
