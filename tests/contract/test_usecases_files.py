@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -398,6 +399,25 @@ def test_a_rule_that_ends_and_cannot_be_changed_is_a_conflict(top: str) -> None:
     assert isinstance(register.add_copies(gateway, {lfn: "PIC-BUFFER"}).failed[lfn], errors.Conflict)
     with pytest.raises(errors.Conflict, match="ends at"):
         rules.stage(gateway, [did_of(lfn)], "PIC-BUFFER", lifetime=86400)
+
+
+def test_a_pin_that_ends_takes_nothing_with_it(gateway: RucioGateway, top: str) -> None:
+    """Neither a copy with a rule of its own, nor the rule; see test_removal_properties for all orders."""
+    lfn, pin = f"{top}/a/f1", f"{OTHER}|PIC-BUFFER"
+    add(gateway, lfn)
+    register.add_copies(gateway, {lfn: OTHER})
+    rules.stage(gateway, [did_of(lfn)], pin, lifetime=2)
+    assert [r.rse_expression for r in gateway.list_rules_on_file(did_of(lfn)) if r.expires_at] == [pin]
+    deadline = time.monotonic() + 120
+    while any(rule.expires_at for rule in gateway.list_rules_on_file(did_of(lfn))):
+        assert time.monotonic() < deadline, "the pin doesn't end"
+        if isinstance(gateway, FakeGateway):
+            gateway.now += dt.timedelta(hours=1)
+            gateway.clean()
+        else:
+            time.sleep(0.5)
+    assert {r.rse_expression for r in gateway.list_rules_on_file(did_of(lfn))} == {DISK, OTHER}
+    assert {r.rse for r in files.replicas(gateway, [lfn]).done[lfn].replicas} == {DISK, OTHER}
 
 
 def test_staging_again(top: str) -> None:
