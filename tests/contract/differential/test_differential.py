@@ -19,8 +19,8 @@ HERE = Path(__file__).parent
 
 
 def run(testbed: Any, script: str, *arguments: str) -> str:
-    """Run a script of this directory as a DIRAC client; returns what it printed last."""
-    done = testbed.run("production", testbed.layout.bin / "python", HERE / script, *arguments, timeout=300, check=False)
+    """Run a script of this directory as a DIRAC client that may do everything; returns what it printed last."""
+    done = testbed.run("admin", testbed.layout.bin / "python", HERE / script, *arguments, timeout=300, check=False)
     assert done.returncode == 0, f"{done.stdout[-20000:]}\n{done.stderr[-5000:]}"
     return str(done.stdout.strip().splitlines()[-1])
 
