@@ -231,3 +231,27 @@ def test_data_of_plain_rucio_is_there(catalog: CTARucioFileCatalogClient, fake: 
     assert successful(catalog.removeFile(lfns)) == dict.fromkeys(lfns, True)
     fake.clean()
     assert fake.get_dids([did_of(lfn) for lfn in lfns]) == {}
+
+
+def test_what_is_not_registered_is_in_the_log(
+    catalog: CTARucioFileCatalogClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DataManager, and so ``dput``, tells nobody why."""
+    from CTARucioDIRAC.Core.Utilities import RucioReturns
+
+    said: list[str] = []
+
+    class Log:
+        def getSubLogger(self, _name: str) -> Log:
+            return self
+
+        def error(self, *words: str) -> None:
+            said.append(" ".join(words))
+
+    monkeypatch.setattr(RucioReturns, "gLogger", Log())
+    names = [f"/ctao/log/f{i:02d}" for i in range(12)]
+    result = catalog.addFile({name: {"SE": "PIC-DISK", "Size": -1, "Checksum": "00000001"} for name in names})
+    assert set(result["Value"]["Failed"]) == set(names)
+    assert len(said) == 11
+    assert said[0].startswith("Not registered: /ctao/log/f00: ")
+    assert "2 more files" in said[-1]

@@ -16,6 +16,8 @@ from CTARucioDIRAC.usecases.bulk import Bulk
 T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., Any])
 
+#: So many files that fail in one call are in the log.
+_LOGGED = 10
 _NUMBERS: tuple[tuple[type[errors.CtaRucioError], int], ...] = (
     (errors.NotFound, errno.ENOENT),
     (errors.NotAllowed, errno.EACCES),
@@ -46,6 +48,16 @@ def bulk_result(answers: Bulk[T], convert: Callable[[T], Any] = lambda value: va
             "Failed": {lfn: str(error) for lfn, error in answers.failed.items()},
         }
     )
+
+
+def registration_result(answers: Bulk[bool]) -> dict[str, Any]:
+    """As :func:`bulk_result`; says in the log what isn't registered, as DIRAC's DataManager tells nobody the cause."""
+    log = gLogger.getSubLogger("Rucio")
+    for lfn, error in list(answers.failed.items())[:_LOGGED]:
+        log.error("Not registered:", f"{lfn}: {error}. If its bytes were written, write it again: that replaces them")
+    if len(answers.failed) > _LOGGED:
+        log.error("Not registered:", f"{len(answers.failed) - _LOGGED} more files")
+    return bulk_result(answers)
 
 
 def returns(method: Method) -> Method:

@@ -22,7 +22,7 @@ from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import (
     settings_in_use,
 )
 from CTARucioDIRAC.Core.Utilities.RucioPermissions import allowed, readable, scope_owner
-from CTARucioDIRAC.Core.Utilities.RucioReturns import bulk_result, ok_result, returns, takes_lfns
+from CTARucioDIRAC.Core.Utilities.RucioReturns import bulk_result, ok_result, registration_result, returns, takes_lfns
 from CTARucioDIRAC.Core.Utilities.RucioShapes import (
     dataset_listing,
     directory_dump,
@@ -278,14 +278,14 @@ class RucioFileCatalogClient(RucioCatalogMetadata, RucioCatalogDatasets, RucioCa
             for lfn, error in linked.failed.items():
                 added.failed[lfn] = error
                 del added.done[lfn]
-        return bulk_result(Bulk(added.done, answers.failed | added.failed))
+        return registration_result(Bulk(added.done, answers.failed | added.failed))
 
     @takes_lfns
     def addReplica(self, lfns: Mapping[str, Any]) -> Result:
         """Register further copies of files: ``{lfn: {SE, PFN}}``."""
         wanted, answers = storage_elements(lfns)
         added = register.add_copies(self._gateway(), wanted)
-        return bulk_result(Bulk(added.done, answers.failed | added.failed))
+        return registration_result(Bulk(added.done, answers.failed | added.failed))
 
     @takes_lfns
     def removeReplica(self, lfns: Mapping[str, Any]) -> Result:
