@@ -88,10 +88,12 @@ class RucioCatalogBase:
         gateway = self._gateway()
         return _datasets.get(self._key(scope), lambda: datasets.in_scope(gateway, scope))
 
-    def _datasets_in(self, directory: str, names: Iterable[str], scope: str) -> list[datasets.Dataset]:
+    def _datasets_in(self, directory: Did, names: Iterable[str]) -> list[datasets.Dataset]:
         """Those names in a directory that are datasets, not directories."""
-        wanted = {did for did in self._datasets_of(scope) if did.name.rpartition("/")[0] == directory}
-        return datasets.read(self._gateway(), wanted & {Did(scope, name) for name in names}) if wanted else []
+        known = self._datasets_of(directory.scope)
+        here = {did for did in known if did.name.rpartition("/")[0] == directory.name}
+        wanted = here & {Did(directory.scope, name) for name in names}
+        return datasets.read(self._gateway(), wanted) if wanted else []
 
     def _without_datasets(self, directories: Iterable[Did]) -> list[Did]:
         """Directories that aren't datasets made out of queries."""

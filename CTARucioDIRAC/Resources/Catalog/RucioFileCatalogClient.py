@@ -34,7 +34,7 @@ from CTARucioDIRAC.Core.Utilities.RucioShapes import (
     verbose_listing,
 )
 from CTARucioDIRAC.domain.errors import CtaRucioError, InvalidInput
-from CTARucioDIRAC.domain.identifiers import did_of, scope_of
+from CTARucioDIRAC.domain.identifiers import did_of, explicit_did, scope_of
 from CTARucioDIRAC.domain.settings import CatalogueSettings
 from CTARucioDIRAC.gateway.protocol import RucioGateway
 from CTARucioDIRAC.usecases import directories, files, guids, register, remove
@@ -204,8 +204,10 @@ class RucioFileCatalogClient(RucioCatalogMetadata, RucioCatalogDatasets, RucioCa
         answers = directories.list_all(self._gateway(), lfns, self._vo, details=bool(verbose))
         listings: dict[str, Any] = {}
         for lfn, entries in answers.done.items():
-            path = did_of(lfn).name
-            found = self._datasets_in(path, entries.directories, scope_of(f"{path}/x"))
+            did = did_of(lfn)
+            # names directly below /<vo> are in scopes of their own: none of these is looked into
+            one_scope = explicit_did(lfn) is not None or scope_of(f"{did.name}/x") == did.scope
+            found = self._datasets_in(did, entries.directories) if one_scope else []
             for dataset in found:
                 del entries.directories[dataset.record.did.name]
             listing = verbose_listing(entries) if verbose else plain_listing(entries)
