@@ -12,6 +12,7 @@ from DIRAC.ConfigurationSystem.private.ConfigurationClient import ConfigurationC
 from DIRAC.Resources.Catalog.FileCatalogClient import FileCatalogClient
 
 from CTARucioDIRAC.ConfigurationSystem.Client import Gateways
+from CTARucioDIRAC.Core.Utilities.CatalogueComparison import Comparison
 from CTARucioDIRAC.DataManagementSystem.Service import RucioFileCatalogHandler as service
 from CTARucioDIRAC.domain.errors import CtaRucioError, InvalidInput, InvalidSettings, NotAuthenticated
 from CTARucioDIRAC.Resources.Catalog.RucioFileCatalogClient import RucioFileCatalogClient
@@ -112,6 +113,33 @@ def test_more_than_the_service_sends_is_refused(handler, monkeypatch):
     assert "11 entries" in answer["Message"]
     too_many = handler.export_getMetadataFields(1)
     assert too_many["Errno"] == errno.EINVAL
+
+
+def test_answers_can_be_compared_with_diracs_own_service(handler, monkeypatch, tmp_path):
+    class Catalogue:
+        def exists(self, lfns):
+            return S_OK({"Successful": {lfns: lfns}, "Failed": {}})
+
+        def setMetadata(self, path, metadatadict):
+            return S_OK()
+
+    class Other:
+        def __init__(self, url):
+            asked.append(url)
+
+        def exists(self, lfns):
+            return S_OK({"Successful": {lfns: False}, "Failed": {}})
+
+    asked, log = [], tmp_path / "differences"
+    comparison = Comparison("RucioFileCatalog", "dips://dfc.example.org:9197/DataManagement/FileCatalog", str(log))
+    monkeypatch.setattr(service, "_ServedCatalogue", Catalogue)
+    monkeypatch.setattr(service, "FileCatalogClient", Other)
+    monkeypatch.setattr(service.RucioFileCatalogHandler, "comparison", comparison)
+    assert handler.export_exists("/ctao")["Value"]["Successful"] == {"/ctao": "/ctao"}
+    assert asked == [comparison.shadow]
+    assert json.loads(log.read_text())["name"] == "/ctao"
+    assert handler.export_setMetadata("/ctao", {})["OK"]
+    assert len(asked) == 1, "what is written is written once"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 from DIRAC import S_ERROR, S_OK
 from diraccfg import CFG
 
+from CTARucioDIRAC.Core.Utilities.CatalogueComparison import Comparison
 from CTARucioDIRAC.domain.errors import InvalidSettings
-from CTARucioDIRAC.domain.shadow import ShadowSettings, differences, shadow_settings
+from CTARucioDIRAC.domain.shadow import NOT_COMPARED, ShadowSettings, differences, shadow_settings
 from CTARucioDIRAC.Resources.Catalog import ShadowFileCatalogClient as module
 
 LFN = "/ctao/lst/f"
@@ -155,6 +156,11 @@ def test_equal_answers_leave_no_trace(shadow, tmp_path):
     assert module.counters["compared"] == 1
     assert not module.counters["differing"]
     assert not (tmp_path / "d.jsonl").exists()
+
+
+@pytest.mark.parametrize("method", sorted(NOT_COMPARED))
+def test_some_methods_are_not_compared(method):
+    Comparison("a", "b").compare(method, S_OK({}), lambda: pytest.fail("asked"))
 
 
 @pytest.mark.parametrize("trouble", [RuntimeError("boom"), S_ERROR("down"), None, {"OK": True, "Value": 7}])

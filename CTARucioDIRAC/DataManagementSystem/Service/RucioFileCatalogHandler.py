@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 from DIRAC import S_ERROR
 from DIRAC.Core.DISET.RequestHandler import RequestHandler
 from DIRAC.DataManagementSystem.Service.FileCatalogHandler import FileCatalogHandlerMixin
+from DIRAC.Resources.Catalog.FileCatalogClient import FileCatalogClient
 
 from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import (
     acting_as,
@@ -29,6 +30,7 @@ from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import (
     current_identity,
     remote_identity,
 )
+from CTARucioDIRAC.Core.Utilities.CatalogueComparison import Comparison
 from CTARucioDIRAC.Core.Utilities.RucioReturns import error_result, returns
 from CTARucioDIRAC.domain.errors import CtaRucioError, InvalidInput
 from CTARucioDIRAC.domain.identifiers import chunks
@@ -64,15 +66,22 @@ class _ServedCatalogue(WholeFileRemoval, RucioFileCatalogClient):  # type: ignor
 class RucioFileCatalogHandler(RequestHandler):  # type: ignore[misc]
     """The service; its methods are made from those of DIRAC's own (see :func:`protocol`).
 
-    Options of ``/Systems/DataManagement/Services/RucioFileCatalog``: ``MaxEntries``, beyond which an answer is refused.
+    Options of ``/Systems/DataManagement/Services/RucioFileCatalog``: ``MaxEntries``, beyond which an answer is refused;
+    ``CompareWith``, the address of DIRAC's own service, whose answers are compared with Rucio's where it's given, with
+    ``DifferencesFile`` and ``Fraction`` as in :class:`~.CatalogueComparison.Comparison`.
     """
 
     max_entries: ClassVar[int] = MAX_ENTRIES
+    comparison: ClassVar[Comparison | None] = None
 
     @classmethod
     def initializeHandler(cls, serviceInfo: dict[str, Any]) -> Result:  # noqa: ARG003
         """Read the options; no connection is made before the first call."""
         cls.max_entries = int(cls.srv_getCSOption("MaxEntries", MAX_ENTRIES))
+        other = str(cls.srv_getCSOption("CompareWith", ""))
+        if other:
+            file, fraction = cls.srv_getCSOption("DifferencesFile", ""), cls.srv_getCSOption("Fraction", 1.0)
+            cls.comparison = Comparison("RucioFileCatalog", other, str(file), float(fraction))
         return {"OK": True, "Value": None}
 
     @returns
@@ -80,6 +89,9 @@ class RucioFileCatalogHandler(RequestHandler):  # type: ignore[misc]
         """Let the catalogue answer, as who asks."""
         with acting_as(remote_identity(self.getRemoteCredentials())):
             result = call(_ServedCatalogue(), method, arguments)
+        if self.comparison is not None and method in RucioFileCatalogClient.READ_METHODS:
+            other = FileCatalogClient(self.comparison.shadow)
+            self.comparison.compare(method, result, lambda: call(other, method, arguments))
         count = entries(result.get("Value")) if result["OK"] else 0
         if count > self.max_entries:
             raise InvalidInput(
