@@ -34,6 +34,8 @@ from .tree import FILES_DATASET, THREADS
 COMMENT = "custodial copy, adopted from plain Rucio"
 #: So many directories are adopted at the same time, and so many are planned ahead.
 _AT_ONCE, _AHEAD = 4, 64
+#: Up to so many files, rules are asked for file by file.
+_FEW = 500
 #: So many names are sent together.
 _CHUNK = 1000
 #: So many problems are kept word by word.
@@ -122,16 +124,17 @@ def adopt(
     found = survey(gateway, what, vo)
     progress("looking at names", 1, 1)
     report = Report(directories=len(found.files))
-    holdings = Holdings(_below_any(found))
-    progress("looking at rules", 0, 1)
-    holdings.load(gateway)
-    progress("looking at rules", 1, 1)
-    rses = _rses(gateway, options.rses)
-    leaves = _Work(gateway, options, report, holdings, rses).collections(found)
+    holdings = Holdings(gateway, _below_any(found))
+    if found.number > _FEW:
+        progress("looking at rules", 0, 1)
+        holdings.load()
+        progress("looking at rules", 1, 1)
+    rses, few = _rses(gateway, options.rses), found.number <= _FEW
+    leaves = _Work(gateway, options, report, holdings, rses, few).collections(found)
 
     def one(item: tuple[str, set[str]]) -> Report:
         own = Report()
-        _Work(gateway, options, own, holdings, rses).directory(item[0], sorted(item[1]), leaves.get(item[0]))
+        _Work(gateway, options, own, holdings, rses, few).directory(item[0], sorted(item[1]), leaves.get(item[0]))
         return own
 
     done = 0
@@ -142,7 +145,7 @@ def adopt(
                 done += 1
                 progress("adopting directories", done, len(found.files))
     if found.odd:
-        _Work(gateway, options, report, holdings, rses).custody(found.odd, None)
+        _Work(gateway, options, report, holdings, rses, few).custody(found.odd, None)
         report.files += len(found.odd)
     return report
 
@@ -168,13 +171,14 @@ class _Work:
     """One run."""
 
     def __init__(
-        self, gateway: RucioGateway, options: Options, report: Report, holdings: Holdings, rses: set[str]
+        self, gateway: RucioGateway, options: Options, report: Report, holdings: Holdings, rses: set[str], few: bool
     ) -> None:
         self._gateway = gateway
         self._options = options
         self._report = report
         self._holdings = holdings
         self._rses = rses
+        self._few = few
 
     # ---------------------------------------------------------------- collections
 
@@ -306,6 +310,8 @@ class _Work:
         """
         found = self._gateway.list_replicas(files)
         copies = {did: [r.rse for r in file.available if r.rse in self._rses] for did, file in found.items()}
+        if self._few:
+            self._holdings.ask(copies)
         for rse, loose in sorted(self._holdings.loose(copies).items()):
             whole = dataset is not None and len(loose) == len(files) > 1 and not self._options.file_rules
             targets = [dataset] if whole and dataset is not None else loose

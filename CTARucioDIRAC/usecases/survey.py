@@ -31,6 +31,8 @@ class Survey:
     ----------
     files : dict
         Scopes with files directly in it, by directory.
+    number : int
+        Number of files.
     odd : list
         Files whose names are no paths.
     collections : set
@@ -38,12 +40,14 @@ class Survey:
     """
 
     files: dict[str, set[str]] = field(default_factory=dict)
+    number: int = 0
     odd: list[Did] = field(default_factory=list)
     collections: set[str] = field(default_factory=set)
 
     def add(self, item: Content) -> None:
         """Note a name."""
         if item.type is DidType.FILE:
+            self.number += 1
             if is_path(item.did.name):
                 self.files.setdefault(parent_of(item.did.name), set()).add(item.did.scope)
             else:

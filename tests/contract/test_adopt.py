@@ -196,7 +196,7 @@ def test_what_can_not_be_done_is_said_and_the_rest_is_done(gateway: RucioGateway
 
 def test_the_number_of_requests_grows_with_directories_and_thousands_of_files() -> None:
     counts = {}
-    for number in (200, 2200):
+    for number in (600, 2600):
         gateway = FakeGateway()
         gateway.add_scope("big")
         put(gateway, *[f"/ctao/big/d{i % 2}/f{i:05d}" for i in range(number)])
@@ -204,8 +204,8 @@ def test_the_number_of_requests_grows_with_directories_and_thousands_of_files() 
         report = adopt(gateway, "/ctao/big", VO, Options())
         assert (report.files_attached, report.rules_on_datasets) == (number, 2)
         counts[number] = gateway.requests
-    assert counts[200] <= 30
-    assert counts[2200] - counts[200] <= 8  # four lists of a thousand more, for two directories
+    assert counts[600] <= 30
+    assert counts[2600] - counts[600] <= 8  # four lists of a thousand more, for two directories
 
 
 def test_what_names_tell() -> None:

@@ -202,15 +202,12 @@ def test_names_of_another_scope_are_found_and_read_without_any_configuration(tes
 
 
 FETCH = """
-from DIRAC import gConfig
-from DIRAC.ConfigurationSystem.private.ConfigurationClient import gConfigurationData
-elements, rses, lfns = "/Resources/StorageElements", sys.argv[1:3], sys.argv[3:]
-for rse in rses:  # as an administrator would add them
-    for section in ("", "/GFAL2_XROOT"):
-        for option, value in good(gConfig.getOptionsDict(f"{elements}/PIC-DISK{section}")).items():
-            gConfigurationData.setOptionInCFG(f"{elements}/{rse}{section}/{option}", value)
+from DIRAC.Resources.Storage.StorageElement import StorageElement
 from CTARucioDIRAC.DataManagementSystem.Client.RucioDataManager import RucioDataManager
-report(good(RucioDataManager("ctao").getFile(lfns)))
+rses, lfns = sys.argv[1:3], sys.argv[3:]
+# the RSEs of this run are directories of that server's
+manager = RucioDataManager("ctao", storage=lambda name: StorageElement("PIC-DISK" if name in rses else name, vo="ctao"))
+report(good(manager.getFile(lfns)))
 """
 
 
@@ -245,6 +242,8 @@ def adopt(testbed: Any, *words: str) -> dict[str, Any]:
 
 
 def test_the_audit_finds_it_and_adoption_cures_it(testbed: Any, zoo: Zoo) -> None:
+    wrong = testbed.run("production", testbed.layout.bin / "cta-rucio-check", "--scope", "no-such-scope", check=False)
+    assert wrong.returncode == 2
     data = ("--only", "parents", "--only", "custody", "--scope", zoo.own, "--scope", zoo.other)
     code, before = check(testbed, *data)
     assert code == 1

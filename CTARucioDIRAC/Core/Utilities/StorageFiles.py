@@ -96,7 +96,7 @@ def download(element: Any, lfn: str, addresses: Iterable[str], directory: str) -
     reason: str | None = f"{lfn} is no path: DIRAC can make no address of it"
     if is_path(lfn):
         _, reason = _answer(element.getFile(lfn, localPath=directory), lfn)
-    for url in addresses if reason is not None else ():
+    for url in addresses if reason is not None and element.isValid()["OK"] else ():
         for plugin in element.storages.values():
             if plugin.protocolParameters["Protocol"] != url.partition(":")[0] or _makes(plugin, lfn, url):
                 continue

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from CTARucioDIRAC.domain.identifiers import Did, chunks, did_of, is_foreign, is_path, parent_of, same_address
 from CTARucioDIRAC.domain.scopes import EVERY, rules
-from CTARucioDIRAC.gateway.protocol import DidType, Replica, ReplicaState, RuleState
+from CTARucioDIRAC.gateway.protocol import DidType, Lock, Replica, ReplicaState, RuleState
 
 from ..files import alive
 from .model import Audit, Finding, Severity, check, examples
@@ -90,12 +90,16 @@ def parents(audit: Audit) -> Iterator[Finding]:
 def custody(audit: Audit) -> Iterator[Finding]:
     """Every copy is held by a rule: one without is deletable as soon as any rule over it ends."""
     loose: dict[tuple[str, str], list[Did]] = {}
+    locks: dict[str, list[Lock]] = {}
     for did, found in audit.rules.items():
         held = {rule.rse_expression for rule in found}
         copies = audit.replicas[did].available if did in audit.replicas else ()
         places = {replica.rse for replica in copies} - held
         if places and any(expression not in audit.rses for expression in held):
-            places -= {lock.rse for rule in found for lock in audit.gateway.list_locks(rule.id) if lock.did == did}
+            for rule in found:
+                if rule.id not in locks:
+                    locks[rule.id] = list(audit.gateway.list_locks(rule.id))
+                places -= {lock.rse for lock in locks[rule.id] if lock.did == did}
         for rse in places:
             loose.setdefault((did.scope, rse), []).append(did)
     for (scope, rse), dids in sorted(loose.items()):
