@@ -4,6 +4,9 @@ A copy may go when only file rules for that very RSE hold it, and a rule without
 read: neither a pin, which ends, nor a copy that no rule holds is a safe one. The last copy is never removed as a copy:
 that is removing the file. A dataset rule, or a rule over several RSEs, that holds it is a refusal that names the rule.
 Ending a rule makes the copy that it held deletable and no other. The bytes are removed by Rucio's reaper, never from here.
+
+Reasons don't repeat the file's name, which their answer is by, and stay below 230 characters: DIRAC's requests have room for
+255, and one with more text hangs.
 """
 
 from __future__ import annotations
@@ -102,23 +105,26 @@ def _plan_release(file: FileReplicas | None, rse: str, holders: Holders) -> _Rel
     for rule in here:
         if rule.did_type is not DidType.FILE or rule.rse_expression != rse:
             raise Conflict(
-                f"the copy of {file.did} at {rse} is held by rule {rule.id} of account {rule.account} on {rule.did} "
-                f"({rule.copies} at {rule.rse_expression}); end or change that rule first"
+                f"the copy at {rse} is held by rule {rule.id} of account {rule.account} on a {rule.did_type.lower()} "
+                f"({rule.copies} at {_short(rule.rse_expression)}): end or change that rule first"
             )
     others = {replica.rse for replica in file.available if replica.rse != rse}
     if not others:
         raise Conflict(
-            f"the copy of {file.did} at {rse} is the last one: the last copy isn't removed this way; remove the file "
-            "(removeFile), or make another copy first"
+            f"the copy at {rse} is the last one: the last copy isn't removed this way; remove the file (removeFile), or make "
+            "another copy first"
         )
     keepers = [rule for rule, where in rules if others & holders.keeps(rule, where, file.did)]
     if not keepers:
         raise Conflict(
-            f"no rule holds another copy of {file.did} for good ({', '.join(sorted(others))} can be read): the one at {rse} "
-            "stays, as the last copy isn't removed this way; put a rule without an end on one that is there, or remove the "
-            "file (removeFile)"
+            f"no rule holds another copy for good ({', '.join(sorted(others)[:2])} can be read), and the last copy isn't "
+            "removed this way: put a rule without an end on another one, or remove the file (removeFile)"
         )
     return _Release(file.did, rse, here, keepers)
+
+
+def _short(expression: str) -> str:
+    return expression if len(expression) <= 60 else f"{expression[:60]}…"
 
 
 def _drop_loose(gateway: RucioGateway, plans: dict[str, _Release], answers: Bulk[bool]) -> None:
@@ -139,8 +145,8 @@ def _end_rules(gateway: RucioGateway, release: _Release) -> None:
             gateway.end_rule(rule.id, purge_replicas=True)  # not only where the RSE deletes greedily
         except NotAllowed as error:
             raise NotAllowed(
-                f"the copy of {release.did} at {release.rse} is held by rule {rule.id} of account {rule.account}, which "
-                f"account {gateway.account} may not end: ask its owner, or an administrator ({error})"
+                f"the copy at {release.rse} is held by rule {rule.id} of account {rule.account}, which account "
+                f"{gateway.account} may not end: ask its owner, or an administrator"
             ) from error
 
 
@@ -156,7 +162,7 @@ def _check_that_another_stays(gateway: RucioGateway, done: Mapping[str, _Release
         try:
             _hold_again(gateway, release)
             answers.failed[lfn] = Conflict(
-                f"another process ended the rule that holds the other copy of {release.did}: the one at {release.rse} stays"
+                f"another process ended the rule that holds the other copy: the one at {release.rse} stays"
             )
         except CtaRucioError as error:
             answers.failed[lfn] = error
@@ -219,8 +225,8 @@ def _release(gateway: RucioGateway, did: Did, file: FileReplicas | None, holders
         for rule, _ in rules:
             if rule.did_type is not DidType.FILE and not _has_ended(rule):
                 raise Conflict(
-                    f"{did} is held by rule {rule.id} of account {rule.account} on {rule.did} at {rule.rse_expression}; "
-                    "end that rule first, or detach the file"
+                    f"the file is held by rule {rule.id} of account {rule.account} on a {rule.did_type.lower()} at "
+                    f"{_short(rule.rse_expression)}: end that rule first, or detach the file"
                 )
         for rule, _ in rules:
             if rule.locked:

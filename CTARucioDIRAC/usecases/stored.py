@@ -92,16 +92,10 @@ def check_may_write(copy: StoredCopy, content: FileRecord | None, rse: str) -> N
     Unavailable
         The file was removed and the copy isn't gone yet.
     """
-    did = copy.record.did
     if copy.leaving:
-        raise Unavailable(
-            f"{did} was removed, and Rucio is about to delete its copy at {rse}: write it when that's gone"
-        )
+        raise Unavailable(f"removed, and Rucio is about to delete the copy at {rse}: write it when that's gone")
     if copy.state not in _MISSING:
-        raise Conflict(
-            f"{did} is registered at {rse}, {copy.state}: its bytes aren't replaced; remove the file, and write it again "
-            "when Rucio has deleted it"
-        )
+        raise Conflict(f"registered at {rse}, {copy.state}, and not overwritten: remove the file first")
     if content is None:
-        raise Conflict(f"{did} is registered at {rse}, {copy.state}: Rucio itself brings that copy")
+        raise Conflict(f"registered at {rse}, {copy.state}: Rucio itself brings that copy")
     check_same_content(content, copy.record)

@@ -337,7 +337,9 @@ def test_a_copy_that_another_rule_holds_stays(gateway: RucioGateway, top: str, e
 def test_a_copy_without_rule_goes_only_when_another_is_pinned(gateway: RucioGateway, top: str) -> None:
     lfn = bdms_night(gateway, top)[0]
     gateway.add_replicas(OTHER, [FileRecord(did_of(lfn), 5, adler32="0000abcd")])
-    assert "no rule holds" in str(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn])
+    reason = str(remove.remove_copies(gateway, {lfn: DISK}).failed[lfn])
+    assert "no rule holds" in reason
+    assert len(reason) < 230  # DIRAC's requests hang on longer ones
     gateway.add_rule([did_of(lfn)], OTHER)
     assert remove.remove_copies(gateway, {lfn: DISK}).done == {lfn: True}
 

@@ -77,7 +77,7 @@ assert not good(StorageElement("PIC-DISK").putFile({lfn: target}))["Failed"]
 for rse in ("PIC-DISK", "CNAF-DISK"):
     good(manager.put_and_register(lfn, path, rse))
 element = StorageElement("CNAF-DISK")
-assert "is registered" in good(element.putFile({lfn: target}))["Failed"][lfn]
+assert "registered at" in good(element.putFile({lfn: target}))["Failed"][lfn]
 plugin = element.storages["GFAL2_XROOT"]  # damage one copy behind Rucio's back, with DIRAC's own plugin
 url = good(plugin.constructURLFromLFN(lfn, withWSUrl=True))
 assert not good(GFAL2_XROOTStorage.putFile(plugin, {url: target}))["Failed"]

@@ -25,7 +25,9 @@ from CTARucioDIRAC.usecases.bulk import NO_SUCH_FILE
 from CTARucioDIRAC.usecases.stored import StoredCopy, check_may_write, stored_copies
 
 #: DataManager takes an answer with this text for "nothing is left to delete here", and goes on to the catalogue.
-_LEFT_TO_RUCIO = f"Rucio deletes this registered copy itself, when nothing needs it: for DIRAC, {NO_SUCH_FILE}"
+_LEFT_TO_RUCIO = f"left to Rucio, which has registered it; for DIRAC: {NO_SUCH_FILE}"
+#: Characters for a reason: DIRAC's requests have room for 255, and each of two protocols gives one.
+_ROOM = 70
 
 
 @dataclass
@@ -202,7 +204,8 @@ def _plain(url: str) -> str:
 
 def _refusal(error: CtaRucioError) -> str:
     """Reason in which DataManager doesn't read that there is nothing to delete."""
-    return f"refused, as Rucio must be asked first: {error}".replace(NO_SUCH_FILE, "no such file")
+    reason = str(error).replace(NO_SUCH_FILE, "no such file")
+    return f"refused, as Rucio can't be asked: {reason if len(reason) < _ROOM else reason[:_ROOM] + '…'}"
 
 
 def _content(copy: StoredCopy, source: str) -> FileRecord | None:
