@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from CTARucioDIRAC.testbed import state
-from CTARucioDIRAC.testbed.layout import PORT_SPAN
+from CTARucioDIRAC.testbed.layout import PORT_SPAN, Layout
 from CTARucioDIRAC.testbed.service import TestbedError
 
 PREFIX = Path("/opt/environment")
@@ -108,3 +108,13 @@ def test_secrets_are_made_once_and_closed(tmp_path):
     first = state.secret(layout, "x")
     assert state.secret(layout, "x") == first != state.secret(layout, "y")
     assert (tmp_path / "secrets" / "x").stat().st_mode & 0o077 == 0
+
+
+def test_an_older_stack_has_the_default_of_a_later_option(tmp_path):
+    layout = Layout(tmp_path, 23400, Path("/opt/environment"), Path("/opt/software"), policy="ctao")
+    state.save(layout)
+    assert state.load(tmp_path) == layout
+    record = json.loads((tmp_path / state.FILE).read_text())
+    del record["policy"]
+    (tmp_path / state.FILE).write_text(json.dumps(record))
+    assert state.load(tmp_path).policy == "overlay"
