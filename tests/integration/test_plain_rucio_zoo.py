@@ -279,8 +279,8 @@ def test_removal_works_where_no_dataset_rule_stands_against_it(testbed: Any, zoo
     names = zoo.files
     assert set(found["removed"]) == {names[key] for key in ("bare", "hash", "odd")}
     assert "is held by rule" in str(found["why not"][names["raw2"]])  # the night's own, since its adoption
-    assert f"{zoo.own}:{zoo.top}/held" in str(found["held"][names["held"]])
-    assert f"{zoo.own}:{zoo.top}/held" in str(found["one"][names["held"]])
+    assert "of account root on" in str(found["held"][names["held"]])
+    assert "of account root on" in str(found["one"][names["held"]])
     assert {lfn for lfn, there in found["left"].items() if there} == {
         names[key] for key in ("raw1", "raw2", "md5", "foreign", "theirs", "held")
     }
