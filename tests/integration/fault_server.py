@@ -111,11 +111,16 @@ class FaultServer(ThreadingHTTPServer):
         self.ca = str(layout.ca_file)
         self.faults: dict[int, Fault] = {}
         self.count = 0
+        self.connections = 0
         self._lock = threading.Lock()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(layout.certs / "host.pem", layout.certs / "host.key")
         super().__init__(("127.0.0.1", port), Handler)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def get_request(self) -> Any:
+        self.connections += 1
+        return super().get_request()
 
     @property
     def address(self) -> str:

@@ -199,6 +199,15 @@ def test_a_server_that_is_restarted_meanwhile(testbed: Any, names: Names) -> Non
         restart.join(10)
 
 
+def test_one_connection_and_one_token_for_many_requests(testbed: Any, names: Names) -> None:
+    with running(testbed.layout) as server:
+        gateway = direct(testbed, "production", address=server.address)
+        for _ in range(10):
+            gateway.whoami()
+        add(gateway, names.some())
+        assert (server.connections, gateway.requests) == (1, server.count + 1)
+
+
 def test_two_writers_of_the_same_files(testbed: Any, names: Names) -> None:
     lfns = names.some(20)
     gateways = [direct(testbed, "production") for _ in range(4)]
