@@ -104,13 +104,18 @@ def check_type(name: object, kind: object) -> str:
     InvalidInput
         Naming what can't be a name, or a type.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        raise InvalidInput(f"Invalid parameter name: {name!r}; letters, digits and _ expected")
+    check_name(name)
     if not isinstance(kind, str) or not _KINDS.fullmatch(kind):
         raise InvalidInput(
             f"Invalid parameter type: {kind!r}; known are int, float, string, VARCHAR(n), datetime, MetaSet"
         )
     return kind
+
+
+def check_name(name: object) -> None:
+    """Refuse what can't be the name of a field or a set, with InvalidInput."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise InvalidInput(f"Invalid parameter name: {name!r}; letters, digits and _ expected")
 
 
 _KINDS = re.compile(r"int(eger)?|bigint|float|double|string|text|varchar\(\d+\)|date(time)?|metaset", re.IGNORECASE)

@@ -17,6 +17,7 @@ from CTARucioDIRAC.domain.metadata_fields import (
     Fields,
     as_declared,
     check_keys,
+    check_name,
     check_type,
     field_types,
     of_users,
@@ -171,6 +172,7 @@ def delete_field(gateway: RucioGateway, vo: str, name: str) -> None:
     NotFound, Conflict
         It was never declared, or somewhere else; or names in Rucio still have that key.
     """
+    check_name(name)
     directory = did_of(f"/{vo}")
     if f"{FIELD}{name}" not in gateway.get_metadata([directory]).get(directory, {}):
         if name in DIRECTORY_FIELDS or name in FILE_FIELDS:
@@ -198,6 +200,7 @@ def add_set(gateway: RucioGateway, vo: str, known: Fields, name: str, values: Ma
 
 def read_set(name: str, sets: Mapping[str, Mapping[str, Any]], known: Fields, *, expand: bool) -> dict[str, Any]:
     """Values of a set; those that are sets themselves are replaced by theirs with ``expand``. Empty if there is none."""
+    check_name(name)
     values: dict[str, Any] = {}
     for key, value in sets.get(name, {}).items():
         if expand and known.kinds.get(key) == "MetaSet" and value != name:

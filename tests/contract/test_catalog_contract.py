@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -474,3 +475,31 @@ def test_datasets_of_plain_rucio_are_read_and_left_alone(
         assert "of Rucio's own" in failed(getattr(catalog, method)(night))[night], method
     assert fake.records[did_of(night)].is_open
     assert failed(catalog.getDatasetFiles(lfns[0])) == {lfns[0]: "No such dataset"}
+
+
+# -------------------------------------------------------------------- whatever is given
+
+ODD: list[Any] = [None, 5, True, "", [], {}, [None], [5], {5: 1}, "no path", ["/"], {"/ctao/lst/a/f0": object()}, b"x"]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_odd_arguments_are_answered(
+    catalog: CTARucioFileCatalogClient, fake: FakeGateway, lfns: list[str], odd: Any, tmp_path: Path
+) -> None:
+    """No exception escapes, whatever stands for the first argument: DIRAC's FileCatalog would pass it on."""
+    reading, writing, _ = catalog.getInterfaceMethods()
+    others: dict[str, tuple[Any, ...]] = {
+        "hasAccess": ("addFile",),
+        "getFileAncestors": (1,),
+        "getFileDescendents": (1,),
+        "findFilesByMetadataWeb": ("/", 0, 1),
+        "setMetadata": ({"a": 1},),
+        "addMetadataField": ("int",),
+        "addMetadataSet": ({},),
+        "getMetadataSet": (True,),
+        "getSEDump": (str(tmp_path / "dump"),),
+    }
+    without = {"getMetadataFields", "rebuildDirectoryUsage", "repairCatalog"}
+    for method in sorted({*reading, *writing} - without):
+        result = getattr(catalog, method)(odd, *others.get(method, ()))
+        assert isinstance(result["OK"], bool), method

@@ -77,7 +77,34 @@ def returns(method: Method) -> Method:
 
 def takes_lfns(method: Method) -> Method:
     """As :func:`returns`, for a method whose first argument is a name, a list of names, or a dictionary by name."""
-    return checkCatalogArguments(returns(method))  # type: ignore[no-any-return]
+    checked = checkCatalogArguments(returns(method))
+
+    @functools.wraps(method)
+    def wrapped(self: Any, lfns: Any, *args: Any, **kwargs: Any) -> Any:
+        try:  # DIRAC's own check takes for granted that names are texts
+            if not isinstance(lfns, str):
+                as_names(lfns)
+        except errors.InvalidInput as error:
+            return error_result(error)
+        return checked(self, lfns, *args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def as_name(value: object) -> str:
+    """One name; raises InvalidInput for anything but text."""
+    if not isinstance(value, str):
+        raise errors.InvalidInput(f"{value!r} is no name: text expected, not {type(value).__name__}")
+    return value
+
+
+def as_names(value: object) -> list[str]:
+    """One name, several, or the keys of a dictionary; raises InvalidInput for anything else."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, (list, tuple, set, frozenset, Mapping)):
+        raise errors.InvalidInput(f"a name, a list of names, or a dictionary by name expected, not {value!r}")
+    return [as_name(item) for item in value]
 
 
 def as_mapping(value: object, what: str) -> Mapping[str, Any]:

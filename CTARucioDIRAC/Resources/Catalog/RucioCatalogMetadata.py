@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
-from CTARucioDIRAC.Core.Utilities.RucioReturns import as_mapping, bulk_result, ok_result, returns, takes_lfns
+from CTARucioDIRAC.Core.Utilities.RucioReturns import (
+    as_mapping,
+    as_name,
+    as_names,
+    bulk_result,
+    ok_result,
+    returns,
+    takes_lfns,
+)
 from CTARucioDIRAC.Core.Utilities.RucioShapes import file_metadata
 from CTARucioDIRAC.domain.errors import InvalidInput
 from CTARucioDIRAC.domain.identifiers import did_of, validate_lfn
@@ -53,7 +61,7 @@ class RucioCatalogMetadata(RucioCatalogBase):
     @returns
     def getFileUserMetadata(self, path: str) -> Result:
         """Metadata of a file, with those of the directories above it."""
-        return ok_result(metadata.of_file(self._gateway(), path, self._kinds()))
+        return ok_result(metadata.of_file(self._gateway(), as_name(path), self._kinds()))
 
     @takes_lfns
     def getFileUserMetadataBulk(self, lfns: Mapping[str, Any]) -> Result:
@@ -64,7 +72,7 @@ class RucioCatalogMetadata(RucioCatalogBase):
     def getDirectoryUserMetadata(self, path: str) -> Result:
         """Metadata of a directory, with those of the directories above it; which is whose, beside the value."""
         kinds = self._kinds()
-        values, origins = metadata.of_directory(self._gateway(), path, self._vo, kinds)
+        values, origins = metadata.of_directory(self._gateway(), as_name(path), self._vo, kinds)
         own = did_of(path).name
         result = ok_result(values)
         result["MetadataOwner"] = {key: "OwnMetadata" if o == own else "ParentMetadata" for key, o in origins.items()}
@@ -74,8 +82,7 @@ class RucioCatalogMetadata(RucioCatalogBase):
     @returns
     def getFileDetails(self, lfns: Any, LFNChecking: bool = True) -> Result:  # noqa: ARG002 - the names stay as they are
         """All that is known of files that exist, with their own metadata, by name."""
-        names = [lfns] if isinstance(lfns, str) else list(lfns)
-        return ok_result(self._details(names))
+        return ok_result(self._details(as_names(lfns)))
 
     def _details(self, lfns: Collection[str]) -> dict[str, dict[str, Any]]:
         found = metadata.details(self._gateway(), lfns, self._kinds()).done
@@ -101,7 +108,7 @@ class RucioCatalogMetadata(RucioCatalogBase):
     def findFilesByMetadataWeb(self, metaDict: Mapping[str, Any], path: str, startItem: int, maxItems: int) -> Result:
         """A page of the same, in the order of the names, and how many there are in all."""
         found = self._find(metaDict, path)
-        if startItem < 0 or maxItems < 0 or startItem > len(found):
+        if not all(isinstance(n, int) and n >= 0 for n in (startItem, maxItems)) or startItem > len(found):
             raise InvalidInput(f"Requested files out of existing range: {startItem} of {len(found)}")
         page = self._details(found[startItem : startItem + maxItems])
         return ok_result({"TotalRecords": len(found), "Records": page})
@@ -134,7 +141,7 @@ class RucioCatalogMetadata(RucioCatalogBase):
     @returns
     def setMetadata(self, path: str, metadatadict: Mapping[str, Any]) -> Result:
         """Set metadata of a file or directory."""
-        values = {path: as_mapping(metadatadict, f"metadata of {path}")}
+        values = {as_name(path): as_mapping(metadatadict, f"metadata of {path}")}
         metadata.set_all(self._gateway(), values, self._kinds())
         return ok_result()
 
@@ -155,7 +162,7 @@ class RucioCatalogMetadata(RucioCatalogBase):
     def removeMetadata(self, pathMetadataDict: Mapping[str, Any]) -> Result:
         """Remove keys of files and directories: ``{path: [key, …]}``; S_OK if all are gone."""
         keys = {
-            path: dict.fromkeys([some] if isinstance(some, str) else list(some))
+            path: dict.fromkeys(as_names(some))
             for path, some in as_mapping(pathMetadataDict, "metadata keys by path").items()
         }
         metadata.set_all(self._gateway(), keys, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
-from CTARucioDIRAC.Core.Utilities.RucioReturns import bulk_result, returns, takes_lfns
+from CTARucioDIRAC.Core.Utilities.RucioReturns import as_names, bulk_result, returns, takes_lfns
 from CTARucioDIRAC.Core.Utilities.RucioShapes import DIRECTORY_MODE, FILE_MODE, ownership
 from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, InvalidInput
 from CTARucioDIRAC.usecases import ancestors, files, status
@@ -71,7 +71,7 @@ class RucioCatalogStatus(RucioCatalogBase):
     def setReplicaProblematic(self, lfns: Mapping[str, Any], revert: bool = False) -> Result:
         """Keep several copies of each file back from use, or release them: ``{lfn: {SE: PFN, …}}``."""
         word = status.GOOD if revert else "Trash"
-        waiting = {lfn: list(places) for lfn, places in lfns.items()}
+        waiting = {lfn: as_names(places) for lfn, places in lfns.items()}
         done: dict[str, list[str]] = {lfn: [] for lfn, places in waiting.items() if not places}
         failed: dict[str, dict[str, str]] = {}
         while any(waiting.values()):
@@ -131,8 +131,7 @@ class RucioCatalogStatus(RucioCatalogBase):
     @returns
     def getLFNForGUID(self, guids: Any) -> Result:
         """Names of files by GUID."""
-        wanted = [guids] if isinstance(guids, str) else list(guids)
-        return bulk_result(_guids.find(self._gateway(), wanted))
+        return bulk_result(_guids.find(self._gateway(), as_names(guids)))
 
     # ---------------------------------------------------------------- what Rucio has no place for
 
@@ -194,7 +193,9 @@ def ancestors_in(lfn: str, info: Any) -> dict[str, int]:
 
 
 def _generations(depths: Any) -> list[int]:
-    wanted = [depths] if isinstance(depths, int) else list(depths or [])
+    if not isinstance(depths, (int, list, tuple, set, range)):
+        raise InvalidInput(f"{depths!r} are no numbers of generations")
+    wanted = [depths] if isinstance(depths, int) else list(depths)
     if any(isinstance(depth, bool) or not isinstance(depth, int) or depth < 1 for depth in wanted):
         raise InvalidInput(f"{depths!r} are no numbers of generations")
     return wanted

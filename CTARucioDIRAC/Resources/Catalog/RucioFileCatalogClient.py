@@ -22,7 +22,14 @@ from CTARucioDIRAC.ConfigurationSystem.Client.RucioConfiguration import (
     settings_in_use,
 )
 from CTARucioDIRAC.Core.Utilities.RucioPermissions import allowed, readable, scope_owner
-from CTARucioDIRAC.Core.Utilities.RucioReturns import bulk_result, ok_result, registration_result, returns, takes_lfns
+from CTARucioDIRAC.Core.Utilities.RucioReturns import (
+    as_names,
+    bulk_result,
+    ok_result,
+    registration_result,
+    returns,
+    takes_lfns,
+)
 from CTARucioDIRAC.Core.Utilities.RucioShapes import (
     dataset_listing,
     directory_dump,
@@ -249,7 +256,7 @@ class RucioFileCatalogClient(RucioCatalogMetadata, RucioCatalogDatasets, RucioCa
     @returns
     def getSEDump(self, seNames: Any, outputFilename: str) -> Result:
         """Write ``SE|LFN|checksum|size`` of all files with a copy at storage elements into a file."""
-        names = seNames.split(",") if isinstance(seNames, str) else list(seNames)
+        names = seNames.split(",") if isinstance(seNames, str) else as_names(seNames)
         with Path(outputFilename).open("w", encoding="utf-8", newline="") as output:
             csv.writer(output, delimiter="|").writerows(files_at(self._gateway(), names))
         return ok_result()
