@@ -12,11 +12,15 @@ from typing import Any
 
 import gfal2
 import pytest
+from catalog_helpers import OPTIONS
 from DIRAC.Core.Utilities.ObjectLoader import ObjectLoader
 from fake_gateway import FakeGateway
 
+from CTARucioDIRAC.ConfigurationSystem.Client.Gateways import Identity, acting_as
+from CTARucioDIRAC.DataManagementSystem.Service.RucioFileCatalogHandler import _ServedCatalogue
 from CTARucioDIRAC.domain import errors
 from CTARucioDIRAC.domain.identifiers import Did, did_of
+from CTARucioDIRAC.gateway.connection import ProxyCredential
 from CTARucioDIRAC.gateway.protocol import FileRecord, ReplicaState, RucioGateway
 from CTARucioDIRAC.Resources.Catalog.CTARucioFileCatalogClient import CTARucioFileCatalogClient
 from CTARucioDIRAC.Resources.Storage.CTARucio_HTTPSStorage import CTARucio_HTTPSStorage
@@ -279,3 +283,22 @@ def test_removals_of_copies_are_told_apart(catalogue: CTARucioFileCatalogClient,
     assert "last one" in remove_copy()[LFN]
     as_data_manager_removes_a_file(catalogue)
     assert catalogue.removeReplica({LFN: {"SE": RSE}})["Value"]["Failed"] == {LFN: NOTHING_THERE}
+
+
+def test_the_service_knows_a_removal_by_its_user(catalogue: CTARucioFileCatalogClient, rucio: FakeGateway) -> None:
+    """It makes a catalogue for each call."""
+    assert catalogue.exists([LFN])["OK"]
+    credential = ProxyCredential(Path("/no/proxy"))
+    manager, other = (Identity(name, "ctao_data", "ctaodata", credential) for name in ("pdata", "puser"))
+
+    def ask(who: Identity, method: str, *arguments: Any) -> Any:
+        with acting_as(who):
+            return getattr(_ServedCatalogue(**OPTIONS), method)(*arguments)["Value"]
+
+    ask(manager, "hasAccess", [LFN], "removeFile")
+    ask(manager, "getReplicas", [LFN], True)
+    assert "last one" in ask(other, "removeReplica", {LFN: {"SE": RSE}})["Failed"][LFN]
+    assert ask(manager, "removeReplica", {LFN: {"SE": RSE}})["Successful"] == {LFN: True}
+    assert rules_without_end(rucio) == [RSE]
+    assert ask(manager, "removeFile", [LFN])["Successful"] == {LFN: True}
+    assert "last one" not in str(ask(manager, "removeReplica", {LFN: {"SE": RSE}}))
