@@ -26,6 +26,7 @@ def rse(name, deterministic, prefix):
     if deterministic:
         client.add_rse_attribute(name, "lfn2pfn_algorithm", "hash")
     client.add_rse_attribute(name, "greedyDeletion", "true")
+    client.set_local_account_limit("ctaoprod", name, 10**12)
     wan = {word: 1 for word in ("read", "write", "delete")}
     client.add_protocol(name, {"scheme": "root", "hostname": "localhost", "port": int(port), "prefix": prefix,
         "impl": "rucio.rse.protocols.gfal.Default", "domains": {"lan": wan, "wan": wan}, "extended_attributes": None})
