@@ -482,7 +482,7 @@ def test_datasets_of_plain_rucio_are_read_and_left_alone(
 ODD: list[Any] = [None, 5, True, "", [], {}, [None], [5], {5: 1}, "no path", ["/"], {"/ctao/lst/a/f0": object()}, b"x"]
 
 
-@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
 def test_odd_arguments_are_answered(
     catalog: CTARucioFileCatalogClient, fake: FakeGateway, lfns: list[str], odd: Any, tmp_path: Path
 ) -> None:

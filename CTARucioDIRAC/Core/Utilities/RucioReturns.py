@@ -18,6 +18,9 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 #: So many files that fail in one call are in the log.
 _LOGGED = 10
+#: DIRAC's requests keep 255 characters of the reason why a file failed, with the catalogue's name around it, and hang on
+#: longer ones: MySQL refuses them.
+_LONGEST = 220
 _NUMBERS: tuple[tuple[type[errors.CtaRucioError], int], ...] = (
     (errors.NotFound, errno.ENOENT),
     (errors.NotAllowed, errno.EACCES),
@@ -45,9 +48,18 @@ def bulk_result(answers: Bulk[T], convert: Callable[[T], Any] = lambda value: va
     return ok_result(
         {
             "Successful": {lfn: convert(value) for lfn, value in answers.done.items()},
-            "Failed": {lfn: str(error) for lfn, error in answers.failed.items()},
+            "Failed": {lfn: _reason(lfn, error) for lfn, error in answers.failed.items()},
         }
     )
+
+
+def _reason(lfn: str, error: errors.CtaRucioError) -> str:
+    """Why a file failed, as long as DIRAC can keep it; the whole text is in the log then."""
+    text = str(error)
+    if len(text) <= _LONGEST:
+        return text
+    gLogger.getSubLogger("Rucio").warn(f"{lfn}:", text)
+    return f"{text[: _LONGEST - 3]}..."
 
 
 def registration_result(answers: Bulk[bool]) -> dict[str, Any]:
