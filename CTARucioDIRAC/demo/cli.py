@@ -119,6 +119,10 @@ class Demo:
                 if copies.failures:
                     raise TestbedError(f"{ONSITE} keeps its copies: {copies.failures[0]}")
             bdms.release(client, data.files, onsite, ONSITE, DEADLINE, report)
+        with self.stages.stage("adopt what plain Rucio left"):
+            scopes = sorted({file.lfn.split("/")[2] for file in data.files})
+            for scope in scopes:
+                self._production("cta-rucio-adopt", f"{scope}:", capture=True)
         since = time.time()
         base = self._campaign(data)
         self._report(client, data, base, since)
@@ -192,6 +196,7 @@ Look further; the stack is left running ({self.layout.root}):
   cta-rucio-reprocess status {base}
   dls {data.path}
   dirac-dms-lfn-replicas {data.files[0].lfn}
+  cta-rucio-check
   rucio did metadata list --plugin JSON {self.name}:{example}
   cta-rucio-testbed status --dir {self.layout.root}
   cta-rucio-testbed down --dir {self.layout.root}

@@ -14,6 +14,7 @@ Names, for a campaign ``/ctao/campaigns/night1``::
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ from CTARucioDIRAC.domain.campaign import (
     owners,
     pack,
 )
-from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, InvalidInput, NotFound
-from CTARucioDIRAC.domain.identifiers import Did, did_of, lfn_of
+from CTARucioDIRAC.domain.errors import Conflict, CtaRucioError, InvalidInput, NotAllowed, NotFound
+from CTARucioDIRAC.domain.identifiers import Did, did_of, lfn_of, parent_of
 from CTARucioDIRAC.domain.staging import ChunkState, Pin, Plan, plan, too_large
 from CTARucioDIRAC.gateway.protocol import DidType, RucioGateway, Rule, RuleState
 from CTARucioDIRAC.usecases.rules import check_pins
@@ -142,7 +143,11 @@ def _add_containers(gateway: RucioGateway, campaign: Campaign, configurations: s
     """Create the campaign's collections and its specification; the specification goes first and settles who owns the name."""
     base = did_of(campaign.base)
     gateway.add_scope(base.scope)
-    gateway.add_containers([base])
+    above = did_of(parent_of(base.name))
+    gateway.add_containers([above, base])
+    gateway.attach({above: [base]})
+    with contextlib.suppress(NotAllowed, NotFound):  # what is above the scopes belongs to administrators
+        gateway.attach({did_of(parent_of(above.name)): [above]})
     if not check_known(gateway, campaign, configurations):
         gateway.set_metadata({base: {SPECIFICATION: campaign.model_dump_json(), CONFIGURATIONS: configurations}})
     steps = [did_of(campaign.step_container(step)) for step in campaign.steps]

@@ -7,6 +7,7 @@ from typing import Any
 
 from CTARucioDIRAC.domain.errors import NotFound
 from CTARucioDIRAC.domain.identifiers import Did, ancestors_of
+from CTARucioDIRAC.domain.metadata_fields import of_users
 from CTARucioDIRAC.gateway.protocol import DidRecord, DidType, FileReplicas, Replica, RucioGateway
 
 from . import resolve, tree
@@ -92,7 +93,7 @@ def replica_states(gateway: RucioGateway, wanted: Mapping[str, str]) -> Bulk[Rep
 def inherited_metadata(gateway: RucioGateway, dids: Iterable[Did]) -> dict[Did, dict[str, Any]]:
     """Metadata of DIDs with those of the directories above, by path; the nearest wins.
 
-    Unknown DIDs are absent.
+    Unknown DIDs are absent, and so are the catalogue's own keys.
     """
     wanted = list(dict.fromkeys(dids))
     above = {did: resolve.above_with_scope(did, _paths_above(did)) for did in wanted}
@@ -103,7 +104,7 @@ def inherited_metadata(gateway: RucioGateway, dids: Iterable[Did]) -> dict[Did, 
         if did in found:
             merged[did] = {}
             for item in (*above[did], did):
-                merged[did] |= found.get(item, {})
+                merged[did] |= of_users(found.get(item, {}))
     return merged
 
 

@@ -46,7 +46,7 @@ def of_file(gateway: RucioGateway, path: str, kinds: Mapping[str, str]) -> dict[
     did, record = look_up_one(gateway, path)
     if record is None:
         raise missing()
-    return times_read(of_users(inherited_metadata(gateway, [did])[did]), kinds)
+    return times_read(inherited_metadata(gateway, [did])[did], kinds)
 
 
 def of_files(gateway: RucioGateway, lfns: Iterable[str], kinds: Mapping[str, str]) -> Bulk[dict[str, Any]]:
@@ -56,7 +56,7 @@ def of_files(gateway: RucioGateway, lfns: Iterable[str], kinds: Mapping[str, str
     answers.failed = stat.failed
     found = inherited_metadata(gateway, (record.did for record in stat.done.values()))
     for lfn, record in stat.done.items():
-        answers.done[lfn] = times_read(of_users(found.get(record.did, {})), kinds)
+        answers.done[lfn] = times_read(found.get(record.did, {}), kinds)
     return answers
 
 
@@ -69,7 +69,7 @@ def details(
     answers.failed = stat.failed
     found = gateway.get_metadata(record.did for record in stat.done.values())
     for lfn, record in stat.done.items():
-        answers.done[lfn] = record, times_read(of_users(found.get(record.did, {})), kinds)
+        answers.done[lfn] = record, times_read(found.get(record.did, {}), kinds)
     return answers
 
 
@@ -270,6 +270,6 @@ def compatible(
     found = inherited_metadata(gateway, list(find.find_directories(gateway, query, did.name, vo)))
     values: dict[str, dict[str, Any]] = {}
     for meta in found.values():
-        for key, value in times_read(of_users(meta), kinds).items():
+        for key, value in times_read(meta, kinds).items():
             values.setdefault(key, {})[f"{type(value).__name__} {value}"] = value
     return {key: [different[text] for text in sorted(different)] for key, different in sorted(values.items())}

@@ -99,8 +99,8 @@ def test_a_catalogue_moves_and_both_say_the_same_until_one_changes(testbed, run_
     log, some = tmp_path / "differences", [lfns[0], lfns[7], lfns[FILES // 2], lfns[-1]]
     for primary in ("FileCatalog", "RucioFileCatalog"):  # before the change of masters, and after it
         read = python(testbed, "production", READ, top, log, primary, *some)
+        assert not log.exists(), log.read_text()
         assert read == {"calls": read["calls"], "compared": read["calls"], "differing": 0, "differences": 0}
-    assert not log.exists()
 
     python(testbed, "production", CHANGE, some[0], some[1])
     read = python(testbed, "production", READ, top, log, "RucioFileCatalog", *some)

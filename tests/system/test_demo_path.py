@@ -57,6 +57,17 @@ print(json.dumps({"replicas": replicas, "listing": listing}))
     assert sorted(f"{one}/{name}" for name in dls if f"{one}/{name}" in lfns) == dirac["listing"][one]
 
 
+def check_audit(testbed, found) -> None:
+    """Nothing of the demonstration's own is found fault with: not its data, not its campaign."""
+    scope = found["raw"]["files"][0].split("/")[2]
+    check = testbed.layout.bin / "cta-rucio-check"
+    arguments = ("--scope", scope, "--scope", "campaigns", "--sample", 200, "--json")
+    audit = json.loads(testbed.run("production", check, *arguments, check=False).stdout)
+    assert audit["looked_at"]
+    mine = [one for one in audit["findings"] if scope in json.dumps(one) and one["severity"] != "note"]
+    assert mine == []
+
+
 @pytest.mark.slow
 def test_a_night_from_the_telescope_to_dl2(testbed, tmp_path):
     found = demo(testbed, tmp_path)
@@ -70,6 +81,7 @@ def test_a_night_from_the_telescope_to_dl2(testbed, tmp_path):
     assert len(found["median_direction_error_deg"]) == 2
     assert max(found["median_direction_error_deg"]) <= 0.05
     check_both_sides(testbed, found["raw"]["files"] + process["outputs"] + merge["outputs"])
+    check_audit(testbed, found)
 
 
 @pytest.mark.slow
