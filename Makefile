@@ -14,7 +14,9 @@ VENV := .venv
 SOFTWARE := .software
 OLD := .venvs/dirac-9.1.9
 
-setup: system-packages environment software
+# (the environments don't need each other: three at a time)
+setup: system-packages
+	@$(MAKE) --no-print-directory -j3 environment software
 
 .PHONY: system-packages environment software old-column
 system-packages:
@@ -33,7 +35,8 @@ demo: setup
 	@$(VENV)/bin/cta-rucio-testbed up
 	@$(VENV)/bin/cta-rucio-demo $(if $(INPUT),--input "$(INPUT)")
 
-test: setup old-column
+test: system-packages
+	@$(MAKE) --no-print-directory -j3 environment software old-column
 	@sh tests/run.sh
 
 test-unit: environment

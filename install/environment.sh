@@ -38,7 +38,8 @@ fi
 $pip install 'setuptools>=70,<81' wheel
 $pip install --no-deps -r "$requirements"
 if [ "$extension" = "--extension" ]; then
-    $pip install --no-deps --no-build-isolation -e "$here"
+    # one at a time: it writes into the checkout
+    flock "$here/setup.py" $pip install --no-deps --no-build-isolation -e "$here"
     "$directory/bin/python" -c 'import gfal2, DIRAC, CTADIRAC, CTARucioDIRAC, rucio.client'
 fi
 printf '%s %s' "$wanted" "$here" > "$stamp"
