@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -79,7 +80,12 @@ def testbed() -> Testbed:
     return Testbed(state.load(Path(directory)))
 
 
-@pytest.fixture(scope="session")
+_modules = itertools.count()
+
+
+@pytest.fixture(scope="module")
 def run_name() -> str:
-    """A name of this test run's own, fit for a scope and a path component."""
-    return f"t{time.strftime('%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+    """A name of this run's, and this module's, own, fit for a scope (18 characters) and a path component."""
+    return (
+        f"t{time.strftime('%m%dT%H%M%S', time.gmtime())}-{os.getpid() % 10000:04d}{chr(ord('a') + next(_modules) % 26)}"
+    )

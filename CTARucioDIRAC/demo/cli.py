@@ -75,21 +75,19 @@ def run(
     or the files.
     """
     layout = state.load(directory.absolute())
-    name = time.strftime("demo%Y%m%dT%H%M%S", time.gmtime())
     os.environ.update(environment.client(layout, "robot"))
     for variable in environment.UNWANTED:
         os.environ.pop(variable, None)
-    Demo(layout, name, Stages(), result).run(input_directory, observations, chunks, events)
+    Demo(layout, Stages(), result).run(input_directory, observations, chunks, events)
 
 
 class Demo:
     """One run; its files are in ``demo/<name>`` of the current directory's testbed."""
 
-    def __init__(self, layout: Layout, name: str, stages: Stages, result: Path | None) -> None:
-        self.layout, self.name, self.stages, self.result = layout, name, stages, result
+    def __init__(self, layout: Layout, stages: Stages, result: Path | None) -> None:
+        self.layout, self.stages, self.result = layout, stages, result
         self.programs = layout.software / "ctapipe-0.28" / "bin"
-        self.directory = Path(os.environ.get("TMPDIR", "/var/tmp")) / f"cta-rucio-{name}"
-        self.directory.mkdir(parents=True)
+        self.name, self.directory = _own_name(Path(os.environ.get("TMPDIR", "/var/tmp")))
 
     def run(self, own: Path | None, observations: int, chunks: int, events: int) -> None:
         """Do it all."""
@@ -203,6 +201,19 @@ Look further; the stack is left running ({self.layout.root}):
 The campaign's file: {self.directory / "campaign.yaml"}""")
         if status["state"] != "complete":
             raise TestbedError(f"the campaign is not complete but {status['state']}: see {base} above.")
+
+
+def _own_name(parent: Path) -> tuple[str, Path]:
+    """A name after the time that no other demonstration on this machine has, and its directory, which says so."""
+    while True:
+        name = time.strftime("demo%Y%m%dT%H%M%S", time.gmtime())
+        directory = parent / f"cta-rucio-{name}"
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            time.sleep(0.2)  # until the next second, whose name is free
+        else:
+            return name, directory
 
 
 def main() -> None:

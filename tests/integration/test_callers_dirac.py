@@ -86,10 +86,10 @@ def test_transformations_get_the_files_that_fulfil_their_query(testbed, area):
     (raw,) = ingest(testbed, scope, f"{area}/DL0/LSTN-01", ["raw.fits.fz"])
     found = python(testbed, "production", TRANSFORMATION, area, scope, raw)
     first, late, other = (f"{area}/ts/{name}" for name in ("d1/first", "d1/late", "d2/other"))
-    assert found["at the start"] == {first: "Unused"}
-    assert found["registered later"] == {first: "Unused", late: "Unused"}
-    assert found["described later"] == {first: "Unused", late: "Unused", other: "Unused"}
-    assert found["raw"] == "Unused"
+    assert set(found["at the start"]) == {first}
+    assert set(found["registered later"]) == {first, late}
+    assert set(found["described later"]) == {first, late, other}
+    assert found["raw"] in ("Unused", "Assigned")  # the stack's agent may have made a task of it by now
     assert found["removed"] == "Deleted"
 
 
