@@ -1,7 +1,7 @@
 #!/bin/sh
 # All tests:  tests/run.sh [pytest options]
 # On the older supported DIRAC what needs no server; everything on the default one, on a stack of its own. Several tests
-# run at a time (AT_A_TIME=4), as most of them wait most of the time; those marked "alone" follow by themselves.
+# run at a time (AT_A_TIME=3), as most of them wait most of the time; those marked "alone" follow by themselves.
 set -eu
 cd "$(dirname "$0")/.."
 if [ -n "${CTA_RUCIO_TESTBED_DIR:-}" ] && [ "${1:-}" = --on-the-stack ]; then
@@ -9,7 +9,7 @@ if [ -n "${CTA_RUCIO_TESTBED_DIR:-}" ] && [ "${1:-}" = --on-the-stack ]; then
     bin=$PWD/.venv/bin
     failed=0
     echo "=== unit, contract, integration and system tests, DIRAC 9.1.22"
-    "$bin/python" -m pytest -q -n "${AT_A_TIME:-4}" --dist loadscope --no-loadscope-reorder -m "not alone" \
+    "$bin/python" -m pytest -q -n "${AT_A_TIME:-3}" --dist loadscope --no-loadscope-reorder -m "not alone" \
         --durations 15 tests "$@" || failed=1
     echo "=== tests that kill services, one after the other"
     "$bin/python" -m pytest -q -m alone --durations 15 tests "$@" || failed=1

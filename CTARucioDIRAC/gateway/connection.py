@@ -99,6 +99,11 @@ class _Busy(Exception):
     """Inside this module: an attempt that failed in a way that may pass."""
 
 
+def _is_accident(response: requests.Response) -> bool:
+    """Whether the server failed in a way that Rucio doesn't know, such as Python 3.11's parser in several threads."""
+    return response.status_code == requests.codes.server_error and "ExceptionClass" not in response.headers
+
+
 class Connection:
     """Sends requests as one account; may be used from many threads.
 
@@ -140,7 +145,8 @@ class Connection:
         Returns
         -------
         requests.Response
-            Whatever its status, but for 401 (a new token is tried) and 502, 503, 504 (tried again).
+            Whatever its status, but for 401 (a new token is tried) and 502, 503, 504 (tried again). What only reads
+            is asked once more where the server fails without an error of Rucio's.
 
         Raises
         ------
@@ -151,7 +157,11 @@ class Connection:
         """
 
         def attempt() -> requests.Response:
-            return self._attempt(method, url, headers, data, params, stream, anonymous)
+            response = self._attempt(method, url, headers, data, params, stream, anonymous)
+            if read_only and _is_accident(response):
+                response.close()
+                response = self._attempt(method, url, headers, data, params, stream, anonymous)
+            return response
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),

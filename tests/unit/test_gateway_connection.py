@@ -238,3 +238,20 @@ def test_the_exception_tree_is_drawn_completely() -> None:
     names = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     assert all(name in (errors.__doc__ or "") for name in names)
     assert connection.ATTEMPTS > 1
+
+
+@pytest.mark.parametrize(("read_only", "attempts"), [(True, 2), (False, 1)])
+def test_a_servers_accident_is_asked_again_where_nothing_is_written(
+    wire: Wire, link: Connection, read_only: bool, attempts: int
+) -> None:
+    answers = [Answer(500, "Internal Server Error"), Answer(200, "done")]
+    wire.handler = lambda _method, _url, _options: answers.pop(0)
+    answer = link.send("GET", f"{HOST}/x", read_only=read_only)
+    assert answer.status_code == (200 if read_only else 500)
+    assert 2 - len(answers) == attempts
+
+
+def test_an_error_of_rucios_own_is_an_answer(wire: Wire, link: Connection) -> None:
+    wire.handler = lambda _method, _url, _options: Answer(500, "no", ExceptionClass="DatabaseException")
+    assert link.send("GET", f"{HOST}/x", read_only=True).status_code == 500
+    assert len([sent for sent in wire.sent if "/auth/" not in sent[1]]) == 1
