@@ -8,14 +8,19 @@
 :func:`no_partition_wait`   daemons: each start of a daemon waits 10 s for other instances to take their share
                             of the work; there is one instance
 :func:`check_schema_once`   daemons: the schema's version is looked up at the start only, not in each round
+:func:`parse_in_turn`       server: ``ast.literal_eval``, with which Rucio reads filters, fails now and then when
+                            several threads call it (python/cpython#106905, mended in 3.11.5; Debian 12 has
+                            3.11.2)
 :func:`leave_out_of_log`    server, daemons: warnings, in each request or round, of what is so on purpose
 ==========================  ============================================================================
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import logging
+import threading
 from typing import Any
 
 
@@ -39,6 +44,17 @@ def sort_without_geoip() -> None:
     from rucio.core import replica_sorter
 
     replica_sorter.sort_geoip = lambda replicas, *_, **__: sorted(replicas)
+
+
+def parse_in_turn() -> None:
+    """Let one thread at a time read Python literals."""
+    lock, original = threading.Lock(), ast.literal_eval
+
+    def locked(text: Any) -> Any:
+        with lock:
+            return original(text)
+
+    ast.literal_eval = locked
 
 
 def no_partition_wait() -> None:

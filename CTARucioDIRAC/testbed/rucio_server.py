@@ -71,6 +71,7 @@ def rucio_application() -> WsgiApplication:
     """Rucio's application, loaded once in the parent so that its workers share the memory."""
     rucio_patches.ping_connections()
     rucio_patches.sort_without_geoip()
+    rucio_patches.parse_in_turn()
     from rucio.web.rest.flaskapi.v1.main import application
 
     # Rucio warns of every boolean parameter, being able to make an int of any bool

@@ -103,6 +103,10 @@ assert callable(replica_sorter.sort_geoip) and callable(database.is_old_db)
 assert "partition_wait_time" in common.db_workqueue.__code__.co_varnames
 rucio_patches.sort_without_geoip()
 assert replica_sorter.sort_geoip({"b": 1, "a": 2}, "client") == ["a", "b"]
+import ast, concurrent.futures
+rucio_patches.parse_in_turn()
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    assert set(map(str, pool.map(lambda _: ast.literal_eval("[{'a': 1}]"), range(500)))) == {"[{'a': 1}]"}
 rucio_patches.no_partition_wait()
 common.db_workqueue(once=True, graceful_stop=None, executable="x", partition_wait_time=10, sleep_time=1)
 """
