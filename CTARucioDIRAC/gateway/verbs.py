@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
@@ -12,20 +13,20 @@ from CTARucioDIRAC.domain.identifiers import Did, is_path
 CHUNK = 1000
 
 
-class Verbs:
+class Verbs(ABC):
     """A group of verbs: has Rucio's client, and translates what it raises."""
 
     #: Rucio's client; typed loosely, because only :mod:`.rucio_gateway` knows Rucio.
     _client: Any
 
     @property
+    @abstractmethod
     def account(self) -> str:
         """Rucio account that everything is done as."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _doing(self, what: str) -> contextlib.AbstractContextManager[None]:
         """Translate whatever Rucio and the network raise; ``what`` begins the message."""
-        raise NotImplementedError
 
     def _stream(self, call: Callable[[], Iterable[Any]], what: str) -> Iterator[Any]:
         """Give on the items of an answer as they arrive."""

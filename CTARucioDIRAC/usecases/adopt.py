@@ -25,11 +25,11 @@ from CTARucioDIRAC.domain.names import directory_metadata, file_metadata
 from CTARucioDIRAC.domain.scopes import rules
 from CTARucioDIRAC.gateway.protocol import Depth, DidRecord, DidType, RucioGateway
 
-from .bulk import each_or_split
+from .bulk import THREADS, each_or_split
 from .custody import Holdings
 from .files import alive
 from .survey import Survey, survey
-from .tree import FILES_DATASET, THREADS
+from .tree import FILES_DATASET
 
 COMMENT = "custodial copy, adopted from plain Rucio"
 #: So many directories are adopted at the same time, and so many are planned ahead.

@@ -17,7 +17,7 @@ from CTARucioDIRAC.gateway.embargo import hidden
 from CTARucioDIRAC.gateway.protocol import DidType, RucioGateway
 
 from . import resolve
-from .bulk import Bulk, each_or_split, identify
+from .bulk import THREADS, Bulk, each_or_split, identify
 from .files import stat_files
 
 #: Number of generations by name of the ancestor.
@@ -138,7 +138,7 @@ def _distances(start: str, links: Mapping[str, Relatives]) -> Relatives:
 def _scopes(gateway: RucioGateway) -> list[str]:
     """Scopes that have files with ancestors."""
     known = resolve.known_scopes(gateway)
-    with ThreadPoolExecutor(resolve.THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         having = pool.map(lambda scope: gateway.has_metadata(scope, [ANCESTORS]), known)
         return [scope for scope, yes in zip(known, having, strict=True) if yes]
 
@@ -154,7 +154,7 @@ def _children(gateway: RucioGateway, names: Collection[str], scopes: Collection[
     def search(place: tuple[str, Condition]) -> list[Did]:
         return list(gateway.find_dids(place[0], MetadataQuery((place[1],)), types={DidType.FILE}))
 
-    with ThreadPoolExecutor(resolve.THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         found = {did for dids in pool.map(search, [(s, c) for s in scopes for c in conditions]) for did in dids}
     written = gateway.get_metadata(found)
     canonical = resolve.lfns_of(gateway, found)

@@ -13,6 +13,8 @@ from CTARucioDIRAC.domain.identifiers import Did, did_of
 T = TypeVar("T")
 K = TypeVar("K")
 
+#: What the server has no bulk call for, such as one scope or one file at a time, is asked by so many requests at once.
+THREADS = 8
 #: Texts that DIRAC's callers compare with.
 NO_SUCH_FILE = "No such file or directory"
 ZERO_REPLICAS = "File has zero replicas"

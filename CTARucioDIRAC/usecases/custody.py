@@ -10,7 +10,7 @@ from CTARucioDIRAC.domain.errors import NotFound
 from CTARucioDIRAC.domain.identifiers import Did
 from CTARucioDIRAC.gateway.protocol import DidType, Lock, RucioGateway, Rule
 
-from .tree import THREADS
+from .bulk import THREADS
 
 _NONE: frozenset[str] = frozenset()
 

@@ -22,7 +22,7 @@ from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operat
 from CTARucioDIRAC.gateway.protocol import DidRecord, DidType, RucioGateway
 
 from . import register, resolve, search
-from .bulk import Bulk, now
+from .bulk import THREADS, Bulk, now
 from .files import alive
 
 T = TypeVar("T")
@@ -270,7 +270,7 @@ def every(gateway: RucioGateway) -> list[Did]:
     The scopes are asked for: the first dataset in a new one must be found at once, by other processes and accounts, too.
     """
     scopes = gateway.list_scopes()
-    with ThreadPoolExecutor(resolve.THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         found = pool.map(lambda scope: in_scope(gateway, scope), scopes)
         return sorted(did for dids in found for did in dids)
 

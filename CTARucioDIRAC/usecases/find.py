@@ -12,8 +12,9 @@ from CTARucioDIRAC.domain.identifiers import Did, ancestors_of, scope_of
 from CTARucioDIRAC.domain.metadata_query import Condition, MetadataQuery, Operator
 from CTARucioDIRAC.gateway.protocol import DidType, RucioGateway
 
+from .bulk import THREADS
 from .files import alive
-from .tree import FILES_DATASET, THREADS, scopes_below
+from .tree import FILES_DATASET, scopes_below
 
 #: Up to this many directories, their metadata are read instead of searched.
 _FEW = 3000

@@ -11,7 +11,7 @@ from CTARucioDIRAC.gateway.protocol import RucioGateway
 from CTARucioDIRAC.gateway.translate import guid_to_rucio
 
 from . import resolve
-from .bulk import Bulk
+from .bulk import THREADS, Bulk
 
 
 def find(gateway: RucioGateway, guids: Iterable[str]) -> Bulk[str]:
@@ -63,7 +63,7 @@ def elsewhere(gateway: RucioGateway, wanted: Mapping[str, str]) -> dict[str, str
 
 def _search(gateway: RucioGateway, guids: Collection[str], scopes: Collection[str]) -> dict[str, list[Did]]:
     found: dict[str, list[Did]] = {}
-    with ThreadPoolExecutor(resolve.THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for answer in pool.map(lambda scope: gateway.find_guids(scope, guids), scopes):
             for guid, dids in answer.items():
                 found.setdefault(guid, []).extend(dids)

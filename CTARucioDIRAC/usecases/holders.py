@@ -1,4 +1,8 @@
-"""Which rules hold the copies of files, and whether one of them does so for good."""
+"""Which rules hold the copies of files, and whether one of them does so for good.
+
+The server tells the rules on one file at a time, and ends one rule at a time. Its one bulk answer with the collections that
+files are in costs it more than asking for each file.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from CTARucioDIRAC.domain.identifiers import Did
 from CTARucioDIRAC.gateway.protocol import DidRecord, Lock, RucioGateway, Rule
 
-#: The server tells the rules on one file at a time, and ends one rule at a time: so many requests at the same time. Its
-#: one bulk answer with the collections that files are in costs it more than asking for each file.
-THREADS = 8
+from .bulk import THREADS
+
 #: Up to this many rules are looked at one by one; more cost a listing for each scope.
 _FEW = 8
 

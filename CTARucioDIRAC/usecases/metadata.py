@@ -27,7 +27,7 @@ from CTARucioDIRAC.domain.metadata_query import MetadataQuery
 from CTARucioDIRAC.gateway.protocol import Content, DidRecord, DidType, RucioGateway
 
 from . import find, tree
-from .bulk import Bulk, missing
+from .bulk import THREADS, Bulk, missing
 from .files import inherited_metadata, stat_files
 from .resolve import above_with_scope, known_scopes, look_up, look_up_one
 
@@ -179,7 +179,7 @@ def delete_field(gateway: RucioGateway, vo: str, name: str) -> None:
             raise Conflict(f"metadata field {name} is one of CTAO's own, which are always there")
         raise NotFound(f"No metadata field {name} was added with addMetadataField")
     scopes = known_scopes(gateway)
-    with ThreadPoolExecutor(tree.THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         having = pool.map(lambda scope: gateway.has_metadata(scope, [name]), scopes)
         used = [scope for scope, yes in zip(scopes, having, strict=True) if yes]
     if used:
@@ -224,7 +224,7 @@ def fields(gateway: RucioGateway, known: Fields) -> Fields:
     own.
     """
     scopes = [scope for scope in gateway.list_scopes() if not scope.startswith("user.")]
-    with ThreadPoolExecutor(tree.THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         sample = [item for items in pool.map(lambda scope: _sample(gateway, scope), scopes) for item in items]
     found = gateway.get_metadata(item.did for item in sample)
     in_use = [(item.type, of_users(found[item.did])) for item in sample if item.did in found]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from CTARucioDIRAC.domain.errors import CtaRucioError, InvalidInput, NotAllowed
-from CTARucioDIRAC.domain.identifiers import Did, did_of, parent_of
+from CTARucioDIRAC.domain.identifiers import Did, did_of
 from CTARucioDIRAC.gateway.protocol import FileRecord, RucioGateway
 
 from .bulk import each_or_split
@@ -20,7 +20,7 @@ from .migration_datasets import Datasets, bring, compare
 from .migration_plan import OWNER, State, Translation, Wanted, differences, look, plain_values, translate
 from .migration_report import Kind, Report
 from .migration_source import OldDirectory, OldFile, Source, walk
-from .register import COMMENT, Place, add_directories, find_places, make_places
+from .register import COMMENT, add_directories, find_places, put_in_places
 
 #: Files that are looked at and registered together.
 BATCH = 1000
@@ -144,16 +144,18 @@ def _do_batch(gateway: RucioGateway, wanted: list[Wanted], state: State, report:
     if dry_run or not todo:
         return
     # a file that had been finished, and gets another copy now, is unfinished until its metadata are set again
-    gateway.set_metadata({did: {OWNER: ""} for did in todo if state.metadata.get(did, {}).get(OWNER)})
+    gateway.clear_metadata({did: [OWNER] for did in todo if OWNER in state.metadata.get(did, {})})
     places, refused = find_places(gateway, todo)
     _drop(todo, refused, report)
     _drop(todo, _add_scopes(gateway, todo), report)
-    _add_copies(gateway, todo, state, report)
-    _drop(todo, each_or_split(list(todo), lambda some: _attach(gateway, some, places)), report)
-    _drop(
-        todo, each_or_split(list(todo), lambda some: gateway.set_metadata({d: todo[d].metadata for d in some})), report
-    )
-    report.add("done", len(todo))
+    unfinished = _add_copies(gateway, todo, state, report)
+    _drop(todo, each_or_split(list(todo), lambda some: put_in_places(gateway, some, places)), report)
+    metadata = {
+        did: {key: value for key, value in file.metadata.items() if key != OWNER or did not in unfinished}
+        for did, file in todo.items()
+    }
+    _drop(todo, each_or_split(list(todo), lambda some: gateway.set_metadata({d: metadata[d] for d in some})), report)
+    report.add("done", len(todo.keys() - unfinished))
 
 
 def _drop(todo: dict[Did, Wanted], errors: Mapping[Did, CtaRucioError], report: Report) -> None:
@@ -180,9 +182,16 @@ def _add_scopes(gateway: RucioGateway, todo: Mapping[Did, Wanted]) -> dict[Did, 
     return errors
 
 
-def _add_copies(gateway: RucioGateway, todo: dict[Did, Wanted], state: State, report: Report) -> None:
-    """Register copies, and put the rules that keep them; a file without any copy is dropped."""
+def _add_copies(gateway: RucioGateway, todo: dict[Did, Wanted], state: State, report: Report) -> set[Did]:
+    """Register copies, and put the rules that keep them; a file without any copy is dropped.
+
+    Returns
+    -------
+    set
+        Files of which a copy, or its rule, is missing: they mustn't be taken for finished by the next run.
+    """
     kept: set[Did] = set()
+    unfinished: set[Did] = set()
     by_place: dict[tuple[str, str | None], list[Did]] = {}
     for did, file in todo.items():
         for rse in file.copies:
@@ -196,6 +205,7 @@ def _add_copies(gateway: RucioGateway, todo: dict[Did, Wanted], state: State, re
 
         errors = each_or_split(dids, keep)
         kept |= set(dids) - errors.keys()
+        unfinished |= errors.keys()
         for did, error in errors.items():
             if error.retryable:
                 raise error
@@ -203,6 +213,7 @@ def _add_copies(gateway: RucioGateway, todo: dict[Did, Wanted], state: State, re
         report.add("copies", len(dids) - len(errors))
     for did in set(todo) - kept:
         del todo[did]
+    return unfinished
 
 
 def _with_pfn(file: Wanted, rse: str) -> FileRecord:
@@ -210,14 +221,6 @@ def _with_pfn(file: Wanted, rse: str) -> FileRecord:
     return FileRecord(
         record.did, record.size, adler32=record.adler32, md5=record.md5, guid=record.guid, pfn=file.copies[rse]
     )
-
-
-def _attach(gateway: RucioGateway, dids: list[Did], places: Mapping[str, Place]) -> None:
-    members: dict[Did, list[Did]] = {}
-    for did in dids:
-        members.setdefault(places[parent_of(did.name)].dataset, []).append(did)
-    make_places(gateway, {places[parent_of(did.name)] for did in dids})
-    gateway.attach(members)
 
 
 def _check_rules(gateway: RucioGateway, scope: str, expected: set[tuple[str, str]], report: Report) -> None:

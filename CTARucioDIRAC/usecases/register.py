@@ -57,7 +57,7 @@ def add_files(gateway: RucioGateway, files: Iterable[NewFile]) -> Bulk[bool]:
     _fail(answers, good, refused)
     _fail(answers, good, _add_scopes(gateway, good, places))
     _keep_copies(gateway, good, known, answers)
-    _fail(answers, good, each_or_split(list(good), lambda some: _put(gateway, some, places)))
+    _fail(answers, good, each_or_split(list(good), lambda some: put_in_places(gateway, some, places)))
     for file in good.values():
         answers.done[file.lfn] = True
     return answers
@@ -197,13 +197,13 @@ def _place(directory: str, known: Mapping[Did, DidRecord]) -> Place:
     return Place(leaf, tuple(create), tuple(zip(way, [*way[1:], leaf], strict=True)))
 
 
-def _put(gateway: RucioGateway, dids: list[Did], places: Mapping[str, Place]) -> None:
+def put_in_places(gateway: RucioGateway, dids: Iterable[Did], places: Mapping[str, Place]) -> None:
     """Attach files to the datasets of their directories, which are created if need be."""
-    members: dict[Did, list[Did]] = {}
+    members: dict[Place, list[Did]] = {}
     for did in dids:
-        members.setdefault(places[parent_of(did.name)].dataset, []).append(did)
-    make_places(gateway, {places[parent_of(did.name)] for did in dids})
-    gateway.attach(members)
+        members.setdefault(places[parent_of(did.name)], []).append(did)
+    make_places(gateway, members)
+    gateway.attach({place.dataset: some for place, some in members.items()})
 
 
 def make_places(gateway: RucioGateway, places: Iterable[Place]) -> None:

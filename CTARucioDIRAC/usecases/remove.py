@@ -23,9 +23,9 @@ from CTARucioDIRAC.domain.identifiers import Did, explicit_did, lfn_of
 from CTARucioDIRAC.gateway.protocol import DidType, FileReplicas, ReplicaState, RucioGateway, Rule
 
 from . import tree
-from .bulk import Bulk, each_or_split, missing, now
+from .bulk import THREADS, Bulk, each_or_split, missing, now
 from .files import alive, stat_directories, stat_files
-from .holders import THREADS, Holders, without_end
+from .holders import Holders, without_end
 from .resolve import look_up, look_up_one
 
 T = TypeVar("T")

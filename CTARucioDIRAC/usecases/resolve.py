@@ -21,10 +21,8 @@ from CTARucioDIRAC.domain.identifiers import Did, did_of, explicit_did, is_forei
 from CTARucioDIRAC.domain.scopes import EVERY, rules
 from CTARucioDIRAC.gateway.protocol import DidRecord, RucioGateway
 
-from .bulk import Bulk, identify, now
+from .bulk import THREADS, Bulk, identify, now
 
-#: Scopes are looked into one by one: so many at the same time.
-THREADS = 8
 #: Seconds for which the list of scopes, and which of them have names in a tree, are taken as known.
 FRESH = 60.0
 #: Up to this many combinations of name and scope are asked for, in lists; of more, scopes without any are left out first.

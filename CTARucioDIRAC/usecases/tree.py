@@ -19,8 +19,7 @@ from CTARucioDIRAC.domain.scopes import EVERY, rules
 from CTARucioDIRAC.gateway.protocol import Content, Depth, DidRecord, DidType, RucioGateway
 
 from . import resolve
-from .bulk import missing
-from .resolve import THREADS as THREADS
+from .bulk import THREADS, missing
 
 #: Dataset for the files of a directory whose own name is a container's; it isn't shown.
 FILES_DATASET = ".files"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fake_gateway import FakeGateway
 
-from CTARucioDIRAC.domain.errors import NotFound, Unavailable
+from CTARucioDIRAC.domain.errors import NotAllowed, NotFound, Unavailable
 from CTARucioDIRAC.domain.identifiers import did_of
 from CTARucioDIRAC.gateway.protocol import FileRecord
 from CTARucioDIRAC.usecases import migrate as module
@@ -184,6 +184,25 @@ def test_a_copy_that_comes_later_gets_its_rule_whatever_happens(gateway, monkeyp
             run(gateway, old)
     assert run(gateway, old).counts["done"] == 1
     assert check(gateway, old, rules=True).clean
+
+
+def test_a_copy_whose_rule_was_refused_is_told_and_done_by_the_next_run(gateway, monkeypatch):
+    """The replica is registered by then: it must not count as brought over."""
+    original = FakeGateway.add_rule
+
+    def refuses(self: FakeGateway, dids: Any, rse: str, **options: Any) -> Any:
+        if rse == "CNAF-DISK":
+            raise NotAllowed("over its quota")
+        return original(self, dids, rse, **options)
+
+    with monkeypatch.context() as refused:
+        refused.setattr(FakeGateway, "add_rule", refuses)
+        report = run(gateway, source())
+    assert report.counts.get("done", 0) == 0
+    assert report.summary()["problems"] == {"failed": 3}
+    again = run(gateway, source())
+    assert (again.counts["done"], again.counts.get("already", 0)) == (3, 0)
+    assert check(gateway, source(), rules=True).clean
 
 
 def test_names_and_elements_can_change_on_the_way(gateway):

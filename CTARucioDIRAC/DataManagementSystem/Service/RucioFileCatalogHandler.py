@@ -45,14 +45,10 @@ MAX_ENTRIES = 500_000
 #: Lines of a dump that are sent together.
 LINES = 5000
 #: Why there will be no answer to some of the protocol's methods.
-REASONS = {
-    **dict.fromkeys(
-        ("addUser", "deleteUser", "addGroup", "deleteGroup"),
-        "users and groups are those of /Registry, and accounts those of Rucio",
-    ),
-    "repairCatalog": "cta-rucio-check finds what is wrong, and names the remedy",
-    "rebuildDirectoryUsage": "sizes of directories are counted when they are asked for: there is nothing to rebuild",
-}
+REASONS = dict.fromkeys(
+    ("addUser", "deleteUser", "addGroup", "deleteGroup"),
+    "users and groups are those of /Registry, and accounts those of Rucio",
+)
 
 
 class _ServedCatalogue(WholeFileRemoval, RucioFileCatalogClient):  # type: ignore[misc]

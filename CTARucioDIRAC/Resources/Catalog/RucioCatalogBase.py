@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,18 +35,21 @@ def forget() -> None:
         kept.clear()
 
 
-class RucioCatalogBase:
+class RucioCatalogBase(ABC):
     """A group of methods: has the gateway, and what is kept of its answers for a minute."""
 
+    @abstractmethod
     def _configuration(self) -> CatalogueSettings:
-        raise NotImplementedError
+        """The catalogue's settings."""
 
+    @abstractmethod
     def _gateway(self) -> RucioGateway:
-        raise NotImplementedError
+        """Gateway for who acts now."""
 
     @property
+    @abstractmethod
     def _vo(self) -> str:
-        raise NotImplementedError
+        """First component of all paths."""
 
     def _key(self, *more: str) -> tuple[str, ...]:
         return (self._configuration().RucioHost, self._gateway().account, *more)

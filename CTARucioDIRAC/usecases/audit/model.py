@@ -15,8 +15,9 @@ from CTARucioDIRAC.domain.errors import CtaRucioError
 from CTARucioDIRAC.domain.identifiers import Did
 from CTARucioDIRAC.gateway.protocol import Content, DidType, FileReplicas, Rse, RucioGateway, Rule
 
+from ..bulk import THREADS
 from ..files import alive
-from ..tree import FILES_DATASET, THREADS
+from ..tree import FILES_DATASET
 
 T = TypeVar("T")
 R = TypeVar("R")

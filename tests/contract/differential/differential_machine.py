@@ -66,7 +66,7 @@ class Both(RuleBasedStateMachine):
             if answers[DFC] == answers[OURS]:
                 return answers[OURS]
             assert time.monotonic() < deadline, f"{method}{arguments}: {answers}"
-            time.sleep(0.3)
+            time.sleep(0.3)  # between two questions; the deadline is above
 
     @rule(target=files, where=st.sampled_from(DIRECTORIES))
     def add(self, where: str) -> str:
